@@ -1,0 +1,75 @@
+-- Bus-wide settings; one row. Rarely written: see configure() and expire_all_backlogs().
+create table settings (
+  singleton boolean primary key default true check (singleton),
+  clear_every int not null default 100,
+  max_backlog_size int not null default 1000,
+  max_global_backlog_size int not null default 2000,
+  max_backlog_age int not null default 604800,
+  expired_global_id bigint not null default 0  -- messages up to here were dropped by expire_all_backlogs()
+);
+insert into settings default values;
+
+-- The counter behind global ids; one row. Its lock, held to the end of a transaction, makes global ids
+-- visible in their order. It is taken last of all locks: publish() leaves it to announce(), at commit.
+create table bus (
+  singleton boolean primary key default true check (singleton),
+  last_global_id bigint not null default 0,
+  ring_size int not null default 2000,         -- slots of global_ring
+  -- Any role may LISTEN on a channel whose name it knows, and NOTIFY on it: the name keeps strangers from
+  -- reading along, the key keeps what they send from being believed.
+  notify_channel text not null default 'message_bus_' || replace(gen_random_uuid()::text, '-', ''),
+  notify_key bytea not null default sha256(convert_to(gen_random_uuid()::text || gen_random_uuid()::text, 'UTF8'))
+) with (fillfactor = 10);
+insert into bus default values;
+
+-- A row per channel, for ever: it keeps ids from being reused.
+create table channels (
+  id bigint generated always as identity primary key,
+  site_id text collate "C" not null,           -- '' for none
+  channel text collate "C" not null,
+  last_id bigint not null default 0,           -- the last message id given out
+  first_id bigint not null default 1,          -- the oldest that the sizes given so far let be read
+  deleted_id bigint not null default 0,        -- rows up to here have been deleted
+  max_backlog_size int,                        -- named by the last publish; null: the bus-wide one
+  ring_size int not null,                      -- slots of this channel in messages
+  unique (site_id, channel)
+) with (fillfactor = 50);
+
+-- Each channel owns a ring of slots: message m lies in slot m % ring_size and overwrites the one that has
+-- left the backlog. Rows that are updated in place, by an index on the slot alone, keep the table at its
+-- size (HOT updates), where deleting and inserting makes dead rows faster than vacuum removes them.
+-- The fill factor leaves room in a page for the two versions that publish() and announce() write.
+create table messages (
+  channel_id bigint not null,
+  slot int not null,
+  message_id bigint not null,
+  global_id bigint,                            -- null until its transaction commits
+  published_at timestamptz not null,
+  expires_at timestamptz,                      -- when the publish named an age; null: by the bus-wide one
+  user_ids text[],
+  group_ids text[],
+  client_ids text[],
+  data jsonb not null,
+  primary key (channel_id, slot)
+) with (fillfactor = 30);
+
+-- The window over all channels: a ring too, by global id.
+create table global_ring (
+  slot int primary key,
+  global_id bigint not null,
+  channel_id bigint not null,
+  message_id bigint not null
+) with (fillfactor = 40);
+
+-- What the reading functions return.
+create type message as (
+  global_id bigint,
+  message_id bigint,
+  channel text,
+  site_id text,
+  data jsonb,
+  user_ids text[],
+  group_ids text[],
+  client_ids text[],
+  published_at timestamptz
+);

@@ -1,0 +1,30 @@
+-- Changes bus-wide settings; null leaves one as it is. Readers see the new limits at once; rows beyond them are
+-- deleted with the publications that follow.
+create or replace function configure(
+  clear_every int default null, max_backlog_size int default null, max_global_backlog_size int default null, max_backlog_age int default null
+) returns void
+language plpgsql security definer set search_path from current
+as $$
+#variable_conflict use_column
+declare
+  window_size int;
+  slots int;
+begin
+  perform check_limit(configure.clear_every, 'clear_every'), check_limit(configure.max_backlog_size, 'max_backlog_size'),
+    check_limit(configure.max_global_backlog_size, 'max_global_backlog_size'), check_limit(configure.max_backlog_age, 'max_backlog_age');
+  -- Locked first, as by all who change the global ring.
+  select b.ring_size into slots from bus b for update;
+  update settings s set
+      clear_every = coalesce(configure.clear_every, s.clear_every),
+      max_backlog_size = coalesce(configure.max_backlog_size, s.max_backlog_size),
+      max_global_backlog_size = coalesce(configure.max_global_backlog_size, s.max_global_backlog_size),
+      max_backlog_age = coalesce(configure.max_backlog_age, s.max_backlog_age)
+    returning s.max_global_backlog_size into window_size;
+  if window_size <> slots then
+    delete from global_ring r using bus b where r.global_id <= b.last_global_id - window_size;
+    update global_ring r set slot = -1 - r.slot;
+    update global_ring r set slot = r.global_id % window_size;
+    update bus set ring_size = window_size;
+  end if;
+end
+$$;

@@ -1,0 +1,17 @@
+-- The messages of all channels after a global id, oldest first: those in the global window that their channels
+-- still hold. It is wide open: grant it to those alone who may read everything.
+create or replace function global_backlog(after_global_id bigint default 0) returns setof message
+language plpgsql stable security definer set search_path from current set enable_seqscan = off
+as $$
+begin
+  return query
+    select m.global_id, m.message_id, c.channel::text, nullif(c.site_id, '')::text, m.data, m.user_ids, m.group_ids, m.client_ids, m.published_at
+    from bus b cross join settings s
+    cross join generate_series(greatest(coalesce(after_global_id, 0), b.last_global_id - s.max_global_backlog_size, 0) + 1, b.last_global_id) w(id)
+    cross join lateral (select t.* from global_ring t where t.slot = (w.id % b.ring_size)::int offset 0) r
+    cross join lateral (select t.* from channels t where t.id = r.channel_id offset 0) c
+    cross join lateral (select t.* from readable(c, r.message_id - 1, r.message_id) t offset 0) m
+    where r.global_id = w.id
+    order by m.global_id;
+end
+$$;

@@ -1,0 +1,49 @@
+-- Runs at commit for each message that publish() wrote: gives it its global id and wakes the nodes.
+-- Only here, with all other locks held, is the global counter locked: a transaction that publishes and then
+-- stays open holds up the channels it has published to, never the whole bus.
+create or replace function announce() returns trigger
+language plpgsql security definer set search_path from current
+as $$
+declare
+  next_global_id bigint;
+  slots int;
+  notify_channel text;
+  notify_key bytea;
+  place record;
+  line text;
+begin
+  update bus set last_global_id = last_global_id + 1
+    returning bus.last_global_id, bus.ring_size, bus.notify_channel, bus.notify_key
+    into next_global_id, slots, notify_channel, notify_key;
+  select c.site_id, c.channel, c.ring_size into place from channels c where c.id = new.channel_id;
+
+  update messages m set global_id = next_global_id
+    where m.channel_id = new.channel_id and m.slot = new.message_id % place.ring_size and m.message_id = new.message_id;
+
+  update global_ring r set global_id = next_global_id, channel_id = new.channel_id, message_id = new.message_id
+    where r.slot = next_global_id % slots;
+  if not found then
+    insert into global_ring values (next_global_id % slots, next_global_id, new.channel_id, new.message_id);
+  end if;
+
+  -- pg_column_size may be the compressed size: it spares turning the largest ones into text, no more.
+  line := message_line(next_global_id, new.message_id, place.site_id, place.channel, new.user_ids, new.group_ids, new.client_ids,
+    case when pg_column_size(new.data) < 8000 then new.data::text else '' end);
+  if octet_length(line) > 7900 then
+    line := message_line(next_global_id, new.message_id, place.site_id, place.channel, null, null, null, '');
+  end if;
+  perform pg_notify(notify_channel, sign_payload(line, notify_key));
+  return null;
+end
+$$;
+
+do $$
+begin
+  if not exists (select from pg_trigger where tgrelid = 'messages'::regclass and tgname = 'announce') then
+    create constraint trigger announce after insert or update of message_id on messages
+      deferrable initially deferred for each row when (new.global_id is null) execute function announce();
+    -- Also where session_replication_role is replica: a message without a global id would never be seen.
+    alter table messages enable always trigger announce;
+  end if;
+end
+$$;

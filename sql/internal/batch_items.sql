@@ -1,0 +1,62 @@
+-- A list of ids in JSON, of strings or numbers, as text[]; null when there is none.
+create or replace function text_array(ids jsonb) returns text[] language sql immutable
+return case jsonb_typeof(ids) when 'array' then array(select jsonb_array_elements_text(ids)) end;
+
+-- The messages of publish_many() as rows, numbered from 1.
+create or replace function batch_items(messages jsonb) returns table (
+  n bigint, site text, channel text, data jsonb, user_ids text[], group_ids text[], client_ids text[],
+  site_id text, max_backlog_size int, max_backlog_age int
+) language sql immutable
+begin atomic
+  select e.n, case when is_global(e.m ->> 'channel') then '' else coalesce(e.m ->> 'site_id', '') end,
+    e.m ->> 'channel', e.m -> 'data',
+    text_array(e.m -> 'user_ids'), text_array(e.m -> 'group_ids'), text_array(e.m -> 'client_ids'),
+    e.m ->> 'site_id', (e.m ->> 'max_backlog_size')::int, (e.m ->> 'max_backlog_age')::int
+  from jsonb_array_elements(messages) with ordinality e(m, n);
+end;
+
+create or replace function is_id_list(ids jsonb) returns boolean language sql immutable
+return ids is null or jsonb_typeof(ids) = 'null'
+  or jsonb_typeof(ids) = 'array' and not jsonb_path_exists(ids, '$[*] ? (@.type() != "string" && @.type() != "number")', '{}', true);
+
+create or replace function is_int(value jsonb) returns boolean language sql immutable
+return value is null or jsonb_typeof(value) = 'null'
+  or jsonb_typeof(value) = 'number' and value::text ~ '^-?[0-9]{1,9}$';
+
+-- Whether a value of the list has the right keys and types. A key that is not known is an error, not something
+-- to pass over: with userIds for user_ids a private message would go to everyone.
+create or replace function is_batch_item(m jsonb) returns boolean language sql immutable
+return (
+  jsonb_typeof(m) = 'object' and m ? 'data' and jsonb_typeof(m -> 'channel') = 'string'
+  and m - '{channel,data,user_ids,group_ids,client_ids,site_id,max_backlog_size,max_backlog_age}'::text[] = '{}'
+  and coalesce(jsonb_typeof(m -> 'site_id'), 'null') in ('string', 'null')
+  and is_id_list(m -> 'user_ids') and is_id_list(m -> 'group_ids') and is_id_list(m -> 'client_ids')
+  and is_int(m -> 'max_backlog_size') and is_int(m -> 'max_backlog_age')
+) is true;
+
+create or replace function check_messages(messages jsonb) returns void
+language plpgsql immutable
+as $$
+declare
+  bad record;
+begin
+  if jsonb_typeof(messages) is distinct from 'array' then
+    raise exception using errcode = 'PB005', message = 'messages: must be an array of objects',
+      hint = 'For example [{"channel": "/chat", "data": "hello"}].';
+  end if;
+  select e.n - 1 as i into bad from jsonb_array_elements(messages) with ordinality e(m, n)
+    where not is_batch_item(e.m) order by e.n limit 1;
+  if found then
+    raise exception using errcode = 'PB005',
+      message = format('messages[%s]: is not a message', bad.i),
+      hint = 'A message is an object with channel (text) and data, and if need be user_ids, group_ids, client_ids (lists of text or numbers), site_id (text), max_backlog_size, max_backlog_age (whole numbers).';
+  end if;
+  select i.* into bad from batch_items(messages) i
+    where not is_message(i.channel, i.user_ids, i.group_ids, i.client_ids, i.site_id, i.max_backlog_size, i.max_backlog_age)
+    order by i.n limit 1;
+  if found then
+    perform check_message(bad.channel, bad.user_ids, bad.group_ids, bad.client_ids, bad.site_id, bad.max_backlog_size, bad.max_backlog_age,
+      format('messages[%s].', bad.n - 1));
+  end if;
+end
+$$;

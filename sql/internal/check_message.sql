@@ -1,0 +1,93 @@
+-- The argument checks, one place for publish() and publish_many(). Each is a plain expression, so that it is
+-- inlined where it is used; check_message() finds the words when one of them does not hold.
+create or replace function is_channel(channel text) returns boolean language sql immutable
+return (left(channel, 1) = '/' and length(channel) <= 255 and channel <> '/__status'
+  and channel !~ '[\u0001-\u001f\u007f-\u009f]') is true;
+
+create or replace function is_site(site_id text) returns boolean language sql immutable
+return site_id is null or (site_id <> '' and length(site_id) <= 255 and site_id !~ '[\u0001-\u001f\u007f-\u009f]');
+
+create or replace function is_target(ids text[]) returns boolean language sql immutable
+return ids is null or (array_ndims(ids) = 1 and array_position(ids, null) is null) is true;
+
+create or replace function is_global(channel text) returns boolean language sql immutable
+return starts_with(channel, '/global/');
+
+create or replace function is_message(
+  channel text, user_ids text[], group_ids text[], client_ids text[], site_id text, max_backlog_size int, max_backlog_age int
+) returns boolean language sql immutable
+return is_channel(channel) and is_site(site_id)
+  and (user_ids is null and group_ids is null or not is_global(channel))
+  and is_target(user_ids) and is_target(group_ids) and is_target(client_ids)
+  and (max_backlog_size is null or max_backlog_size >= 1) and (max_backlog_age is null or max_backlog_age >= 1);
+
+-- Raises what is wrong with a message; place tells which one it was, as in 'messages[2].'.
+create or replace function check_message(
+  channel text, user_ids text[], group_ids text[], client_ids text[], site_id text, max_backlog_size int, max_backlog_age int,
+  place text default ''
+) returns void
+language plpgsql immutable
+as $$
+begin
+  perform check_channel(channel, place);
+  perform check_site(site_id, place);
+  if is_global(channel) and (user_ids is not null or group_ids is not null) then
+    raise exception using errcode = 'PB002',
+      message = format('%s: a channel under /global/ has no users or groups', place || case when user_ids is null then 'group_ids' else 'user_ids' end),
+      hint = 'Ids of users and groups belong to a site. Target clients (client_ids), or publish to a channel of the site.';
+  end if;
+  perform check_targets(user_ids, place || 'user_ids');
+  perform check_targets(group_ids, place || 'group_ids');
+  perform check_targets(client_ids, place || 'client_ids');
+  perform check_limit(max_backlog_size, place || 'max_backlog_size');
+  perform check_limit(max_backlog_age, place || 'max_backlog_age');
+end
+$$;
+
+create or replace function check_channel(channel text, place text default '') returns void
+language plpgsql immutable
+as $$
+begin
+  if not is_channel(channel) then
+    raise exception using errcode = 'PB001',
+      message = format('%schannel: %s is not a channel', place, coalesce(quote_literal(left(channel, 300)), 'null')),
+      hint = 'A channel starts with /, has at most 255 characters and no control characters, and is not /__status.';
+  end if;
+end
+$$;
+
+create or replace function check_site(site_id text, place text default '') returns void
+language plpgsql immutable
+as $$
+begin
+  if not is_site(site_id) then
+    raise exception using errcode = 'PB004',
+      message = format('%ssite_id: %L is not a site', place, left(site_id, 300)),
+      hint = 'A site has 1 to 255 characters and no control characters. Leave it null for no site.';
+  end if;
+end
+$$;
+
+create or replace function check_targets(ids text[], argument text) returns void
+language plpgsql immutable
+as $$
+begin
+  if not is_target(ids) then
+    raise exception using errcode = 'PB002',
+      message = format('%s: must be null or a list of at least one id, none of them null', argument),
+      hint = 'Null means everyone. An empty list would reach nobody.';
+  end if;
+end
+$$;
+
+create or replace function check_limit(value int, argument text) returns void
+language plpgsql immutable
+as $$
+begin
+  if value < 1 then
+    raise exception using errcode = 'PB003',
+      message = format('%s: must be 1 or more, not %s', argument, value),
+      hint = 'Leave it null for the bus-wide setting.';
+  end if;
+end
+$$;

@@ -1,0 +1,22 @@
+-- The messages of a channel after an id (and up to one) that may be read now, the one place that applies the limits: by size
+-- (the last publish's, or the bus-wide one), by age, and what expire_all_backlogs() dropped. Each is looked up by
+-- its slot ("offset 0" keeps the planner from joining any other way): a read costs what it returns.
+create or replace function readable(c channels, after_id bigint, upto_id bigint default null) returns setof messages
+language sql stable
+begin atomic
+  select m.*
+  from settings s
+  cross join generate_series(
+    greatest(after_id, c.first_id - 1, c.last_id - coalesce(c.max_backlog_size, s.max_backlog_size)) + 1,
+    least(upto_id, c.last_id)) id
+  cross join lateral (
+    select t.* from messages t where t.channel_id = c.id and t.slot = (id % c.ring_size)::int offset 0
+  ) m
+  where m.message_id = id
+    and (m.global_id is null or m.global_id > s.expired_global_id)
+    and coalesce(m.expires_at, m.published_at + make_interval(secs => s.max_backlog_age)) > statement_timestamp();
+end;
+
+-- Where a channel's rows are kept: those under /global/ belong to no site.
+create or replace function site_of(site_id text, channel text) returns text language sql immutable
+return case when is_global(channel) then '' else coalesce(site_id, '') end;

@@ -1,0 +1,15 @@
+-- Gives a channel, locked by the caller, another number of slots and moves its messages to where they belong
+-- then. In two steps, by way of negative slots: the primary key is checked row by row.
+create or replace function resize_ring(id bigint, slots int) returns void
+language plpgsql set enable_seqscan = off
+as $$
+declare
+  c channels;
+begin
+  select * into c from channels where channels.id = resize_ring.id;
+  delete from messages m where m.channel_id = c.id and (m.message_id < c.first_id or m.message_id <= c.last_id - slots);
+  update messages m set slot = -1 - m.slot where m.channel_id = c.id;
+  update messages m set slot = m.message_id % slots where m.channel_id = c.id;
+  update channels set ring_size = slots where channels.id = c.id;
+end
+$$;

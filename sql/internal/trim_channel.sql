@@ -1,0 +1,34 @@
+-- Deletes what readers of a channel, locked by the caller, no longer see: once in clear_every publications.
+-- In the steady state there is nothing to do, each message having overwritten the one that left; there is
+-- after a size was lowered, and for messages past their age. Bounded below by deleted_id, as the rest is gone.
+create or replace function trim_channel(id bigint, keep int) returns void
+language plpgsql set enable_seqscan = off
+as $$
+declare
+  c channels;
+  max_age interval;
+  expires timestamptz;
+  upto bigint;
+begin
+  select * into c from channels where channels.id = trim_channel.id;
+  select make_interval(secs => max_backlog_age) into max_age from settings;
+  c.deleted_id := greatest(c.deleted_id, c.last_id - c.ring_size);
+  upto := greatest(c.deleted_id, c.first_id - 1);
+  -- A step a message, at most as many as lets it catch up with the publications since the last time.
+  for i in 1..1000 loop
+    exit when upto >= c.last_id;
+    select coalesce(m.expires_at, m.published_at + max_age) into expires from messages m
+      where m.channel_id = c.id and m.slot = (upto + 1) % c.ring_size and m.message_id = upto + 1;
+    exit when found and expires > clock_timestamp();
+    upto := upto + 1;
+  end loop;
+  if upto > c.deleted_id then
+    delete from messages m using generate_series(c.deleted_id + 1, upto) i
+      where m.channel_id = c.id and m.slot = i % c.ring_size and m.message_id = i;
+    update channels set deleted_id = upto, first_id = greatest(first_id, upto + 1) where channels.id = c.id;
+  end if;
+  if keep <= c.ring_size / 2 then
+    perform resize_ring(c.id, keep);
+  end if;
+end
+$$;

@@ -1,0 +1,14 @@
+-- The last message ids of several channels, in the order asked for.
+create or replace function last_ids(channels text[], site_id text default null) returns bigint[]
+language plpgsql stable security definer set search_path from current set enable_seqscan = off
+as $$
+begin
+  perform check_channel(w.channel), check_site(last_ids.site_id) from unnest(last_ids.channels) w(channel);
+  return array(
+    select coalesce(c.last_id, 0)
+    from unnest(last_ids.channels) with ordinality w(channel, n)
+    left join channels c on c.site_id = site_of(last_ids.site_id, w.channel) and c.channel = w.channel
+    order by w.n
+  );
+end
+$$;
