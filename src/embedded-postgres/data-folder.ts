@@ -1,0 +1,109 @@
+import { spawn } from 'node:child_process';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { type Account, canRead, giveTo, giveTreeTo } from './account.js';
+import type { Binaries } from './binaries.js';
+import { plainEnvironment } from './environment.js';
+import { Failure } from './errors.js';
+import { readPassword } from './private-files.js';
+import type { ServerLog } from './server-log.js';
+
+/** What the launcher needs to know of a folder that is kept, or thrown away. */
+export interface DataFolder {
+  /** Holds the data, the password, the log, the address. */
+  readonly folder: string;
+  readonly data: string;
+  readonly kept: boolean;
+}
+
+const initFolders = 'init-';
+
+/** Makes the data ready for a start, whatever state an earlier run has left them in, and answers the password. */
+export async function prepareData(
+  { folder, data, kept }: DataFolder,
+  account: Account | undefined,
+  binaries: Binaries,
+  log: ServerLog,
+): Promise<string> {
+  for (const name of readdirSync(folder)) {
+    if (name.startsWith(initFolders)) rmSync(join(folder, name), { recursive: true, force: true });
+  }
+  const password = readPassword(folder);
+  if (!existsSync(data) || readdirSync(data).length === 0) {
+    const init = mkdtempSync(join(folder, initFolders));
+    await initialize(init, password, account, binaries, kept, log);
+    renameSync(join(init, 'data'), data);
+    rmSync(init, { recursive: true });
+  }
+  // Root may have copied them here.
+  if (account && statSync(data).uid !== account.uid) giveTreeTo(account, data);
+  checkVersion(data, binaries.major);
+  return password;
+}
+
+/** How Postgres, running as the account, can name the folder, which must be its working directory. */
+export function nameForPostgres(data: string, account: Account | undefined): string {
+  if (canRead(account, data)) return data;
+  // A folder above may be closed to the account; its own working directory is open to it all the same.
+  if (existsSync('/proc/self/cwd')) return '/proc/self/cwd';
+  const wayOut = 'use a folder that others can enter, start as an ordinary user, or set DATABASE_URL';
+  throw new Failure(
+    'POSTBUS_EMBEDDED_FOLDER',
+    data,
+    `user ${account?.uid}, as whom root starts Postgres, cannot enter it: ${wayOut}`,
+  );
+}
+
+/** Done beside the place where the data will be, so that there they are complete or not at all. */
+async function initialize(
+  init: string,
+  password: string,
+  account: Account | undefined,
+  binaries: Binaries,
+  kept: boolean,
+  log: ServerLog,
+): Promise<void> {
+  const data = join(init, 'data');
+  const passwordFile = join(init, 'password');
+  mkdirSync(data, { mode: 0o700 });
+  writeFileSync(passwordFile, password, { mode: 0o600 });
+  for (const path of [init, data, passwordFile]) giveTo(account, path);
+
+  // libc's locale C is there on every host; the builtin provider knows upper and lower case beyond ASCII nevertheless.
+  const locale = ['--no-locale', '--locale-provider=builtin', '--builtin-locale=C.UTF-8', '--encoding=UTF8'];
+  const zone = ['--set', 'timezone=UTC', '--set', 'log_timezone=UTC'];
+  const login = ['--username=postgres', '--pwfile=../password', '--auth=scram-sha-256'];
+  const rest = ['--no-instructions', ...(kept ? [] : ['--no-sync'])];
+  const child = spawn(binaries.initdb, ['-D', nameForPostgres(data, account), ...locale, ...zone, ...login, ...rest], {
+    ...account,
+    cwd: data,
+    env: plainEnvironment(),
+    stdio: ['ignore', log.descriptor, log.descriptor],
+    // A group of its own: no signal that is sent to the guardian's group stops it halfway.
+    detached: true,
+  });
+  const outcome = await new Promise<string>((resolve) => {
+    child.once('error', (error) => resolve(error.message));
+    child.once('exit', (code, signal) => resolve(String(signal ?? code)));
+  });
+  if (outcome !== '0') throw new Failure('POSTBUS_EMBEDDED_START', `initdb failed (${outcome})\n${log.tail()}`);
+}
+
+function checkVersion(data: string, major: string): void {
+  const path = join(data, 'PG_VERSION');
+  if (!existsSync(path)) {
+    throw new Failure('POSTBUS_EMBEDDED_FOLDER', data, 'it is neither empty nor made by Postgres: move it away');
+  }
+  const version = readFileSync(path, 'utf8').trim();
+  if (version !== major) throw new Failure('POSTBUS_EMBEDDED_VERSION', data, version, major);
+}

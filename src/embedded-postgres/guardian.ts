@@ -1,0 +1,51 @@
+import { toFailure } from './errors.js';
+import { launch, type Undo } from './launch.js';
+import { isRequest, type Report, type Request } from './protocol.js';
+
+/*
+ * The program between the parent and Postgres. It outlives the parent by the moment that it takes to stop Postgres and to
+ * tidy up, however the parent ended: the system closes the channel between them.
+ */
+
+process.title = 'postbus-guardian';
+process.umask(0o022);
+// The terminal and the service manager speak to the parent, which ends us when it is done with Postgres.
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => {});
+
+const parentGone = new AbortController();
+process.once('disconnect', () => parentGone.abort());
+process.once('message', (message) => {
+  if (isRequest(message)) void serve(message);
+});
+
+async function serve(request: Request): Promise<void> {
+  const undo: Undo[] = [];
+  let failure: Report | undefined;
+  try {
+    const { report, postmaster } = await launch(request, parentGone.signal, undo);
+    await tell(report);
+    await Promise.race([postmaster.gone, aborted(parentGone.signal)]);
+  } catch (error) {
+    const { code, details } = toFailure(error, request.folder);
+    failure = { type: 'failed', code, details };
+  }
+  for (const step of undo.reverse()) await step();
+  // Told last: the parent may count on it that nothing is left of the attempt.
+  if (failure) await tell(failure);
+  process.exit();
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    signal.addEventListener('abort', () => resolve(), { once: true });
+  });
+}
+
+function tell(report: Report): Promise<void> {
+  return new Promise((resolve) => {
+    // Without a parent there is nobody to tell, and this is no error.
+    if (process.connected && process.send) process.send(report, undefined, undefined, () => resolve());
+    else resolve();
+  });
+}

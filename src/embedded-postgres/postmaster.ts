@@ -1,0 +1,79 @@
+import { spawn } from 'node:child_process';
+import type { Account } from './account.js';
+import { plainEnvironment } from './environment.js';
+import { postgresProcessesOn, signalProcess } from './processes.js';
+import { within } from './wait.js';
+
+/** The main process of Postgres, started as our child. */
+export interface Postmaster {
+  readonly pid: number | undefined;
+  /** How it ended; undefined while it runs. */
+  ending(): string | undefined;
+  /** Resolves when it and all its backends are gone. */
+  readonly gone: Promise<void>;
+  stop(): Promise<void>;
+}
+
+export interface PostmasterOptions {
+  readonly program: string;
+  readonly arguments: readonly string[];
+  readonly account: Account | undefined;
+  readonly data: string;
+  /** A process that the lock file may name although it is no Postgres. */
+  readonly bystander: number | undefined;
+  readonly logDescriptor: number;
+}
+
+export function startPostmaster(options: PostmasterOptions): Postmaster {
+  const { program, account, data, bystander, logDescriptor } = options;
+  const child = spawn(program, options.arguments, {
+    ...account,
+    cwd: data,
+    // Postgres does not take the process with this number for a rival, as it would when it lives and has the same user.
+    env: { ...plainEnvironment(), ...(bystander === undefined ? {} : { PG_GRANDPARENT_PID: String(bystander) }) },
+    // Nothing is written to the pipe, but it closes when the last backend is gone.
+    stdio: ['ignore', 'pipe', logDescriptor],
+  });
+  let ending: string | undefined;
+  const exited = new Promise<void>((resolve) => {
+    child.once('error', (error) => {
+      ending ??= error.message;
+      resolve();
+    });
+    child.once('exit', (code, signal) => {
+      ending ??= signal ? `signal ${signal}` : `exit code ${code}`;
+      resolve();
+    });
+  });
+  const closed = new Promise<void>((resolve) => child.once('close', () => resolve()));
+  const gone = exited.then(() => backendsGone(closed, data));
+  return {
+    pid: child.pid,
+    ending: () => ending,
+    gone,
+    async stop() {
+      // Fast, immediate, and by force.
+      for (const [signal, patience] of [
+        ['SIGINT', 10_000],
+        ['SIGQUIT', 6_000],
+        ['SIGKILL', 2_000],
+      ] as const) {
+        if (ending === undefined) child.kill(signal);
+        if (await within(exited, patience)) break;
+      }
+      await gone;
+    },
+  };
+}
+
+/** Backends see that the postmaster was killed, except in the middle of long work: these are told. */
+async function backendsGone(closed: Promise<void>, data: string): Promise<void> {
+  if (await within(closed, 2_000)) return;
+  endPostgresOn(data);
+  await within(closed, 5_000);
+}
+
+/** Only for what is left of a server whose postmaster is dead. */
+export function endPostgresOn(data: string): void {
+  for (const pid of postgresProcessesOn(data)) signalProcess(pid, 'SIGQUIT');
+}

@@ -1,0 +1,38 @@
+import { randomBytes } from 'node:crypto';
+import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+/** The same for all starts on the folder, known before there are data, so that a start that breaks off changes nothing. */
+export function readPassword(folder: string): string {
+  const path = passwordPath(folder);
+  const known = existsSync(path) ? readFileSync(path, 'utf8').trim() : '';
+  if (known !== '') return known;
+  const password = randomBytes(24).toString('base64url');
+  writePrivateFile(path, password);
+  return password;
+}
+
+export function passwordPath(folder: string): string {
+  return join(folder, 'password');
+}
+
+/** Where an operator finds the address, and the next start the port. */
+export function writeUrl(folder: string, url: string): void {
+  writePrivateFile(join(folder, 'url'), url);
+}
+
+export function readLastPort(folder: string): number | undefined {
+  try {
+    return Number(new URL(readFileSync(join(folder, 'url'), 'utf8').trim()).port) || undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Complete or not at all, and also where the present file belongs to another user. */
+function writePrivateFile(path: string, text: string): void {
+  const draft = `${path}.new`;
+  rmSync(draft, { force: true });
+  writeFileSync(draft, `${text}\n`, { mode: 0o600 });
+  renameSync(draft, path);
+}
