@@ -1,1 +1,98 @@
-export {};
+import createError from '@fastify/error';
+
+/**
+ * Every error that postbus raises, one table; docs/errors.md mirrors it. `statusCode` is what a client of the HTTP
+ * side is answered; `%s` stand for the argument and the way out.
+ */
+export const errors = {
+  // Arguments
+  BAD_CHANNEL: createError<[string, string]>(
+    'POSTBUS_BAD_CHANNEL',
+    '%s: %s is not a channel. A channel starts with /, has at most 255 characters and no control characters, and is not /__status.',
+    400,
+  ),
+  BAD_SITE: createError<[string]>(
+    'POSTBUS_BAD_SITE',
+    '%s: a site is a string of 1 to 255 characters without control characters. Leave it out for no site.',
+    400,
+  ),
+  BAD_TARGETS: createError<[string, string]>('POSTBUS_BAD_TARGETS', '%s: %s.', 400),
+  BAD_LIMIT: createError<[string]>(
+    'POSTBUS_BAD_LIMIT',
+    '%s: must be a whole number from 1 to 2147483647. Leave it out for the bus-wide setting.',
+    400,
+  ),
+  BAD_DATA: createError<[string]>('POSTBUS_BAD_DATA', 'data: %s.', 400),
+  BAD_ID: createError<[string, string]>('POSTBUS_BAD_ID', '%s: %s is not a message id. Give a whole number.', 400),
+  BAD_OPTION: createError<[string, string]>('POSTBUS_BAD_OPTION', '%s: %s.', 500),
+
+  // Polls
+  BAD_CLIENT_ID: createError<[number]>('POSTBUS_BAD_CLIENT_ID', 'client id: must have at most %s characters.', 400),
+  BAD_BODY: createError<[string]>('POSTBUS_BAD_BODY', 'body: %s.', 400),
+  TOO_MANY_CHANNELS: createError<[number]>(
+    'POSTBUS_TOO_MANY_CHANNELS',
+    'body: names more than %s channels. Subscribe to fewer, or raise maxChannels.',
+    400,
+  ),
+  LOOKUP_FAILED: createError<[string]>(
+    'POSTBUS_LOOKUP_FAILED',
+    '%s failed; nothing was delivered. The log has its error.',
+    500,
+  ),
+  NO_CLIENT_ID: createError<[]>(
+    'POSTBUS_NO_CLIENT_ID',
+    'The path has no client id: …/message-bus/{client id}/poll.',
+    404,
+  ),
+
+  // Database
+  NO_SERVER: createError<[string]>(
+    'POSTBUS_NO_SERVER',
+    'No Postgres answers: %s. Check that it runs, and the connection string.',
+    503,
+  ),
+  BAD_CREDENTIALS: createError<[string]>(
+    'POSTBUS_BAD_CREDENTIALS',
+    'Postgres refuses the login: %s. Check user and password in the connection string.',
+    503,
+  ),
+  NO_DATABASE: createError<[string]>(
+    'POSTBUS_NO_DATABASE',
+    'Postgres has no such database: %s. Create it, or correct the connection string.',
+    503,
+  ),
+  NO_SCHEMA: createError<[string]>(
+    'POSTBUS_NO_SCHEMA',
+    'The schema "%s" is not there or not up to date. Run `npx postbus migrate`, or bus.migrate().',
+    503,
+  ),
+  NEWER_SCHEMA: createError<[string, string]>(
+    'POSTBUS_NEWER_SCHEMA',
+    'The schema "%s" was migrated by a newer postbus (%s). Update this one.',
+    503,
+  ),
+  NO_PERMISSION: createError<[string]>(
+    'POSTBUS_NO_PERMISSION',
+    'The database role may not do this: %s. See docs/operations.md for the grants.',
+    503,
+  ),
+  CONNECTION_LOST: createError<[string]>(
+    'POSTBUS_CONNECTION_LOST',
+    'The connection to Postgres broke: %s. A message that was under way may or may not have been published.',
+    503,
+  ),
+  QUERY_FAILED: createError<[string]>('POSTBUS_QUERY_FAILED', 'Postgres refused: %s.', 500),
+  CLOSED: createError<[]>('POSTBUS_CLOSED', 'This bus was closed. Create a new one with createBus().', 503),
+};
+
+export type PostbusErrorCode = `POSTBUS_${string}`;
+
+/** An error with one of the codes of the table. */
+export interface PostbusError extends Error {
+  code: string;
+  statusCode?: number;
+}
+
+export function isPostbusError(error: unknown): error is PostbusError {
+  return error instanceof Error && 'code' in error && String(error.code).startsWith('POSTBUS_');
+}

@@ -21,7 +21,7 @@ return ids is null or jsonb_typeof(ids) = 'null'
 
 create or replace function is_int(value jsonb) returns boolean language sql immutable
 return value is null or jsonb_typeof(value) = 'null'
-  or jsonb_typeof(value) = 'number' and value::text ~ '^-?[0-9]{1,9}$';
+  or jsonb_typeof(value) = 'number' and value::text ~ '^-?[0-9]{1,10}$' and value::text::bigint between -2147483648 and 2147483647;
 
 -- Whether a value of the list has the right keys and types. A key that is not known is an error, not something
 -- to pass over: with userIds for user_ids a private message would go to everyone.

@@ -1,0 +1,105 @@
+import { errors } from './errors.js';
+
+// The same rules as sql/internal/arguments.sql: checked here too, so that a mistake fails at the caller's line,
+// alone, and before it has cost a round trip.
+
+/** Ids of users, groups and clients: strings or numbers, compared as strings. */
+export type Id = string | number;
+
+const channelShape = /^\/\P{Cc}{0,254}$/u;
+const siteShape = /^\P{Cc}{1,255}$/u;
+
+export function isChannel(channel: unknown): channel is string {
+  return typeof channel === 'string' && channelShape.test(channel) && channel !== '/__status' && isWellFormed(channel);
+}
+
+export function checkChannel(channel: unknown, argument = 'channel'): string {
+  if (!isChannel(channel)) throw new errors.BAD_CHANNEL(argument, show(channel));
+  return channel;
+}
+
+/** Channels under /global/ belong to no site and reach all. */
+export function isGlobal(channel: string): boolean {
+  return channel.startsWith('/global/');
+}
+
+export function checkSite(siteId: unknown, argument = 'siteId'): string | undefined {
+  if (siteId === undefined || siteId === null) return undefined;
+  if (typeof siteId !== 'string' || !siteShape.test(siteId) || !isWellFormed(siteId))
+    throw new errors.BAD_SITE(argument);
+  return siteId;
+}
+
+/** The site under which a channel's messages are kept; '' for none. */
+export function siteOf(siteId: string | undefined, channel: string): string {
+  return isGlobal(channel) ? '' : (siteId ?? '');
+}
+
+/** Ids as strings; undefined when none were given, which means everyone. */
+export function checkTargets(ids: unknown, argument: string): string[] | undefined {
+  if (ids === undefined || ids === null) return undefined;
+  if (!Array.isArray(ids) || ids.length === 0) {
+    throw new errors.BAD_TARGETS(argument, 'must be a list of at least one id. Leave it out to reach everyone');
+  }
+  return ids.map((id) => checkId(id, argument));
+}
+
+/** One id as a string. */
+export function checkId(id: unknown, argument: string): string {
+  const text = typeof id === 'number' && Number.isFinite(id) ? String(id) : id;
+  if (typeof text !== 'string' || text.includes('\0') || !isWellFormed(text)) {
+    throw new errors.BAD_TARGETS(argument, `${show(id)} is not an id. Ids are strings or numbers`);
+  }
+  return text;
+}
+
+export function checkLimit(value: unknown, argument: string): number | undefined {
+  if (value === undefined || value === null) return undefined;
+  if (typeof value !== 'number' || !Number.isInteger(value) || value < 1 || value > 2147483647) {
+    throw new errors.BAD_LIMIT(argument);
+  }
+  return value;
+}
+
+/** A message id, or what polls and subscriptions give in its place: -1 from now on, -2 the last message, … */
+export function checkPosition(value: unknown, argument: string): number {
+  if (typeof value !== 'number' || !Number.isSafeInteger(value)) throw new errors.BAD_ID(argument, show(value));
+  return value;
+}
+
+/** An id of a message that is or was there: 0 or more. */
+export function checkMessageId(value: unknown, argument: string): number {
+  if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < 0) {
+    throw new errors.BAD_ID(argument, show(value));
+  }
+  return value;
+}
+
+/** Data as JSON text. jsonb holds no NUL and no half of a surrogate pair. */
+export function encodeData(data: unknown): string {
+  let json: string | undefined;
+  try {
+    json = JSON.stringify(data);
+  } catch (error) {
+    throw new errors.BAD_DATA(`cannot be written as JSON (${error instanceof Error ? error.message : String(error)})`);
+  }
+  if (json === undefined)
+    throw new errors.BAD_DATA('cannot be written as JSON. Publish null where there is nothing to say');
+  // JSON.stringify writes NUL as \u0000 and lone surrogates as \ud8xx: a look for the escapes, then for certain.
+  if (json.includes('\\u') && unstorable.test(json)) {
+    throw new errors.BAD_DATA('holds a NUL character or half of a surrogate pair, which jsonb cannot store');
+  }
+  return json;
+}
+
+// An escape that counts is preceded by an even number of backslashes.
+const unstorable = /(?<!\\)(?:\\\\)*\\u(?:0000|d[89a-f][0-9a-f]{2})/;
+
+function isWellFormed(text: string): boolean {
+  return !/\p{Surrogate}/u.test(text);
+}
+
+function show(value: unknown): string {
+  if (typeof value === 'string') return JSON.stringify(value.length > 300 ? `${value.slice(0, 300)}…` : value);
+  return typeof value === 'object' && value !== null ? 'an object' : String(value);
+}

@@ -1,0 +1,301 @@
+import {
+  checkChannel,
+  checkLimit,
+  checkMessageId,
+  checkPosition,
+  checkSite,
+  checkTargets,
+  encodeData,
+  type Id,
+  isGlobal,
+  siteOf,
+} from './arguments.js';
+import { Database, type DatabaseOptions } from './database/database.js';
+import { Listener } from './database/listener.js';
+import { migrate } from './database/migrate.js';
+import { Dispatcher } from './dispatcher/dispatcher.js';
+import { errors } from './errors.js';
+import { consoleLogger, type Logger } from './logger.js';
+import type { Message } from './message.js';
+import { parsePayload } from './notification.js';
+import { Publisher } from './publisher.js';
+import { Reader } from './reader.js';
+import { CallbackSubscription, type MessageCallback, type Subscription } from './subscription.js';
+
+export interface BusOptions extends DatabaseOptions {
+  /** The schema of the bus; `message_bus` unless said otherwise. */
+  schema?: string;
+  /** Where warnings and errors go that have no caller; pino and `app.log` fit. Default: the console. */
+  logger?: Logger;
+}
+
+export interface SiteOptions {
+  /** The tenant; none unless said otherwise. Channels under /global/ belong to none. */
+  siteId?: string | undefined;
+}
+
+export interface PublishOptions extends SiteOptions {
+  /** Only these users, or the members of groupIds. Left out: everyone. */
+  userIds?: readonly Id[] | undefined;
+  groupIds?: readonly Id[] | undefined;
+  /** Only these clients; narrows userIds and groupIds further. */
+  clientIds?: readonly Id[] | undefined;
+  /** Keep this many messages in the channel from here on; left out: the bus-wide setting. */
+  maxBacklogSize?: number | undefined;
+  /** Seconds for which this message can be read; left out: the bus-wide setting. */
+  maxBacklogAge?: number | undefined;
+}
+
+export interface SubscribeOptions extends SiteOptions {
+  /**
+   * Where to begin: an id (of a message in the channel; of all messages where channel is null) to get what came after
+   * it first; -1, the default, from now on; -2 the last message and from now on, -3 the last two …
+   */
+  lastId?: number | undefined;
+}
+
+/** Bus-wide settings; what is left out stays. */
+export interface Settings {
+  /** Surplus rows are deleted once in so many publications of a channel. */
+  clearEvery?: number | undefined;
+  maxBacklogSize?: number | undefined;
+  maxGlobalBacklogSize?: number | undefined;
+  /** Seconds. */
+  maxBacklogAge?: number | undefined;
+}
+
+/**
+ * A message bus in Postgres. Methods reject with the errors of docs/errors.md: POSTBUS_BAD_… for arguments, the others
+ * for the database.
+ */
+export class Bus {
+  readonly #database: Database;
+  readonly #reader: Reader;
+  readonly #publisher: Publisher;
+  readonly #listener: Listener;
+  readonly #logger: Logger;
+  readonly #subscriptions = new Set<CallbackSubscription>();
+  #notifyKey: Buffer | undefined;
+  #closing: Promise<void> | undefined;
+  #forgeries = { count: 0, reportedAt: 0 };
+  #disconnectReported = false;
+
+  /** Who waits for what on this node; the Fastify plugin builds on it. */
+  readonly dispatcher: Dispatcher;
+
+  constructor(options: BusOptions) {
+    const schema = options.schema ?? 'message_bus';
+    if (schema === '' || Buffer.byteLength(schema) > 63 || schema.includes('\0')) {
+      throw new errors.BAD_OPTION('schema', 'must be the name of a Postgres schema, of 1 to 63 bytes');
+    }
+    if (options.pool && options.connectionString !== undefined) {
+      throw new errors.BAD_OPTION('connectionString', 'comes with a pool. Give one of the two');
+    }
+    this.#logger = options.logger ?? consoleLogger;
+    this.#database = new Database(options, schema, (err) =>
+      this.#logger.warn({ err }, 'an idle database connection broke; the pool replaces it'),
+    );
+    this.#reader = new Reader(this.#database);
+    this.#publisher = new Publisher(this.#database);
+    this.dispatcher = new Dispatcher({
+      reader: this.#reader,
+      onTrouble: (what, err) => this.#logger.warn({ err }, `${what} failed; it is tried again`),
+    });
+    this.#listener = new Listener({
+      connection: this.#database.connection,
+      channel: () => this.#notifyChannel(),
+      onPayload: (payload) => this.#receive(payload),
+      onConnected: () => {
+        this.#disconnectReported = false;
+        this.dispatcher.connected();
+      },
+      onDisconnected: (err) => {
+        this.dispatcher.disconnected();
+        // Once an outage.
+        if (!this.#disconnectReported) this.#logger.warn({ err }, 'not listening to Postgres; trying again');
+        this.#disconnectReported = true;
+      },
+    });
+  }
+
+  /** Creates the schema or brings it up to date; safe to call from every node at each start. */
+  async migrate(): Promise<void> {
+    this.#checkOpen();
+    await migrate(this.#database.pool, this.#database.schema);
+  }
+
+  /** Checks that the database and its schema are there, and starts to listen. Later losses are mended in the background. */
+  async connect(): Promise<void> {
+    this.#checkOpen();
+    this.#listener.start();
+    await this.#notifyChannel();
+  }
+
+  /** Whether messages published anywhere arrive here right now. */
+  get isConnected(): boolean {
+    return this.dispatcher.isConnected;
+  }
+
+  /**
+   * Publishes a message and resolves to its id in the channel once it is durable. Calls are sent in their order, many in
+   * one transaction where they come faster than the database answers; a message that is refused fails alone.
+   */
+  async publish(channel: string, data: unknown, options: PublishOptions = {}): Promise<number> {
+    this.#checkOpen();
+    const checked = checkChannel(channel);
+    const publication = {
+      channel: checked,
+      json: encodeData(data),
+      userIds: checkTargets(options.userIds, 'userIds'),
+      groupIds: checkTargets(options.groupIds, 'groupIds'),
+      clientIds: checkTargets(options.clientIds, 'clientIds'),
+      siteId: checkSite(options.siteId),
+      maxBacklogSize: checkLimit(options.maxBacklogSize, 'maxBacklogSize'),
+      maxBacklogAge: checkLimit(options.maxBacklogAge, 'maxBacklogAge'),
+    };
+    if (isGlobal(checked) && (publication.userIds || publication.groupIds)) {
+      const argument = publication.userIds ? 'userIds' : 'groupIds';
+      throw new errors.BAD_TARGETS(argument, 'a channel under /global/ has no users or groups. Target clientIds');
+    }
+    return this.#publisher.publish(publication);
+  }
+
+  /**
+   * Calls `callback` with the messages of a channel, or of all channels where it is null, in order; the next call waits
+   * for a promise that it returns. Resolves when nothing published from then on can be missed.
+   */
+  async subscribe(
+    channel: string | null,
+    callback: MessageCallback,
+    options: SubscribeOptions = {},
+  ): Promise<Subscription> {
+    this.#checkOpen();
+    if (typeof callback !== 'function') throw new errors.BAD_OPTION('callback', 'must be a function');
+    const subscription = new CallbackSubscription({
+      dispatcher: this.dispatcher,
+      channel: channel === null ? null : checkChannel(channel),
+      site: channel === null ? '' : siteOf(checkSite(options.siteId), channel),
+      position: checkPosition(options.lastId ?? -1, 'lastId'),
+      callback,
+      onError: (err) => this.#logger.error({ err, channel }, 'a subscriber failed'),
+      onEnd: (ended) => this.#subscriptions.delete(ended),
+    });
+    this.#listener.start();
+    this.#subscriptions.add(subscription);
+    await subscription.start();
+    return subscription;
+  }
+
+  /** The messages of a channel after an id, oldest first. */
+  async backlog(channel: string, lastId = 0, options: SiteOptions = {}): Promise<Message[]> {
+    this.#checkOpen();
+    const site = siteOf(checkSite(options.siteId), checkChannel(channel));
+    const { messages } = await this.#reader.read(site, channel, checkMessageId(lastId, 'lastId'));
+    return messages.map((message) => message.toMessage());
+  }
+
+  /** The messages of all channels and sites after a global id, oldest first. */
+  async globalBacklog(lastGlobalId = 0): Promise<Message[]> {
+    this.#checkOpen();
+    const { messages } = await this.#reader.readGlobal(checkMessageId(lastGlobalId, 'lastGlobalId'));
+    return messages.map((message) => message.toMessage());
+  }
+
+  /** The id of the last message of a channel; 0 when nothing was ever published to it. */
+  async lastId(channel: string, options: SiteOptions = {}): Promise<number> {
+    const [id] = await this.lastIds([channel], options);
+    return id ?? 0;
+  }
+
+  /** The ids of the last messages of several channels, in the order asked for. */
+  async lastIds(channels: readonly string[], options: SiteOptions = {}): Promise<number[]> {
+    this.#checkOpen();
+    const siteId = checkSite(options.siteId);
+    const sites = channels.map((channel, i) => siteOf(siteId, checkChannel(channel, `channels[${i}]`)));
+    const results = await Promise.all(channels.map((channel, i) => this.#reader.read(sites[i] ?? '', channel, -1)));
+    return results.map((result) => result.lastId);
+  }
+
+  /** The last message of a channel; null when there is none (any more). */
+  async lastMessage(channel: string, options: SiteOptions = {}): Promise<Message | null> {
+    this.#checkOpen();
+    const site = siteOf(checkSite(options.siteId), checkChannel(channel));
+    const { messages } = await this.#reader.read(site, channel, -2);
+    return messages.at(-1)?.toMessage() ?? null;
+  }
+
+  /** One message by its id; null when it cannot be read (any more). */
+  async getMessage(channel: string, messageId: number, options: SiteOptions = {}): Promise<Message | null> {
+    this.#checkOpen();
+    const site = siteOf(checkSite(options.siteId), checkChannel(channel));
+    return (await this.#reader.readOne(site, channel, checkMessageId(messageId, 'messageId')))?.toMessage() ?? null;
+  }
+
+  /** Changes bus-wide settings, kept in the database. */
+  async configure(settings: Settings): Promise<void> {
+    this.#checkOpen();
+    await this.#database.query(`select ${this.#database.name('configure')}($1, $2, $3, $4)`, [
+      checkLimit(settings.clearEvery, 'clearEvery') ?? null,
+      checkLimit(settings.maxBacklogSize, 'maxBacklogSize') ?? null,
+      checkLimit(settings.maxGlobalBacklogSize, 'maxGlobalBacklogSize') ?? null,
+      checkLimit(settings.maxBacklogAge, 'maxBacklogAge') ?? null,
+    ]);
+  }
+
+  /** Drops all messages of the bus; ids go on from where they were. */
+  async expireAllBacklogs(): Promise<void> {
+    this.#checkOpen();
+    await this.#database.query(`select ${this.#database.name('expire_all_backlogs')}()`);
+  }
+
+  /** Drops all messages of the bus; connected clients recover. */
+  async reset(): Promise<void> {
+    this.#checkOpen();
+    await this.#database.query(`select ${this.#database.name('reset')}()`);
+  }
+
+  /** Sends what was published, ends subscriptions and connections. Other processes go on. Safe to call twice. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    for (const subscription of [...this.#subscriptions]) subscription.end();
+    this.dispatcher.close();
+    await Promise.all([this.#listener.close(), this.#publisher.drain()]);
+    await this.#database.close();
+  }
+
+  #checkOpen(): void {
+    if (this.#closing) throw new errors.CLOSED();
+  }
+
+  async #notifyChannel(): Promise<string> {
+    const rows = await this.#database.query<{ notify_channel: string; notify_key: Buffer }>(
+      `select notify_channel, notify_key from ${this.#database.name('node_state')}()`,
+    );
+    const state = rows[0];
+    if (!state?.notify_channel) throw new errors.NO_SCHEMA(this.#database.schema);
+    this.#notifyKey = state.notify_key;
+    return state.notify_channel;
+  }
+
+  #receive(payload: string): void {
+    const notices = this.#notifyKey && parsePayload(payload, this.#notifyKey);
+    if (notices) {
+      this.dispatcher.announce(notices);
+      return;
+    }
+    this.#forgeries.count++;
+    // Whoever sends them may send many: one line a minute.
+    if (Date.now() - this.#forgeries.reportedAt < 60_000) return;
+    this.#logger.warn({ count: this.#forgeries.count }, 'ignored notifications that are not from this bus');
+    this.#forgeries = { count: 0, reportedAt: Date.now() };
+  }
+}
+
+/** A bus on a Postgres database. It connects when it is first used. */
+export function createBus(options: BusOptions = {}): Bus {
+  return new Bus(options);
+}

@@ -1,0 +1,91 @@
+import { errors, isPostbusError } from '../errors.js';
+
+/** What Postgres or the way to it says, as an error of the table. The first error stays as its `cause`. */
+export function codedError(error: unknown, schema: string): Error {
+  if (isPostbusError(error)) return error;
+  const coded = translate(error, schema);
+  if (coded !== error) coded.cause = error;
+  return coded;
+}
+
+/** Whether Postgres, asked again, would refuse the same statement for what it says: no fault of the connection. */
+export function isRefusal(error: unknown): boolean {
+  const state = sqlState(error);
+  return state !== undefined && /^(21|22|23|54|PB)/.test(state);
+}
+
+/** Whether the statement was undone for the sake of others and may be sent again as it is. */
+export function isRetryable(error: unknown): boolean {
+  const state = sqlState(error);
+  return state === '40001' || state === '40P01';
+}
+
+function sqlState(error: unknown): string | undefined {
+  const source = error instanceof Error && isPostbusError(error) ? error.cause : error;
+  if (!(source instanceof Error) || !('code' in source) || typeof source.code !== 'string') return undefined;
+  return /^[0-9A-Z]{5}$/.test(source.code) && 'severity' in source ? source.code : undefined;
+}
+
+function translate(error: unknown, schema: string): Error {
+  if (!(error instanceof Error)) return new Error(String(error));
+  const message = messageOf(error);
+  const state = sqlState(error);
+  switch (state) {
+    case undefined:
+      if (isUnreachable(error)) return new errors.NO_SERVER(message);
+      return isLoss(error) ? new errors.CONNECTION_LOST(message) : error;
+    case '28P01':
+    case '28000':
+      return new errors.BAD_CREDENTIALS(message);
+    case '3D000':
+      return new errors.NO_DATABASE(message);
+    case '3F000': // schema
+    case '42883': // function
+    case '42P01': // table
+    case '42703': // column
+      return new errors.NO_SCHEMA(schema);
+    case '42501':
+      return new errors.NO_PERMISSION(message);
+    case '53300': // too many connections
+    case '57P03': // starting up
+      return new errors.NO_SERVER(message);
+    case '57P01': // terminated by an administrator
+    case '57P02': // crash of another backend
+      return new errors.CONNECTION_LOST(message);
+    default:
+      return state.startsWith('08') ? new errors.CONNECTION_LOST(message) : new errors.QUERY_FAILED(message);
+  }
+}
+
+// Node tries each address of a host and hides what happened in `errors` of an AggregateError with no message.
+function messageOf(error: Error): string {
+  if (error instanceof AggregateError)
+    return error.errors.map((each) => (each instanceof Error ? each.message : String(each))).join('; ');
+  return error.message;
+}
+
+const unreachable = new Set([
+  'ECONNREFUSED',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'ETIMEDOUT',
+  'ENOENT',
+  'EACCES',
+]);
+
+function isUnreachable(error: unknown): boolean {
+  if (error instanceof AggregateError) return error.errors.some(isUnreachable);
+  if (!(error instanceof Error)) return false;
+  if ('code' in error && typeof error.code === 'string' && unreachable.has(error.code)) return true;
+  // What pg and its pool say in words alone.
+  return /timeout expired|timeout exceeded when trying to connect|password must be a string/.test(error.message);
+}
+
+function isLoss(error: Error): boolean {
+  if ('code' in error && (error.code === 'ECONNRESET' || error.code === 'EPIPE')) return true;
+  return /^Connection terminated|^Connection ended|not queryable|^Query read timeout|was closed and is not/.test(
+    error.message,
+  );
+}

@@ -1,0 +1,74 @@
+import pg from 'pg';
+import { errors } from '../errors.js';
+import { codedError } from './coded-error.js';
+
+export interface DatabaseOptions {
+  /** `postgres://user:password@host:port/database`. Without it and without a pool, the PG… environment variables count. */
+  connectionString?: string;
+  /** A pool to share. It is not ended by close(). */
+  pool?: pg.Pool;
+}
+
+// bigint arrives as a number: ids stay below 2^53.
+const types: pg.CustomTypesConfig = {
+  getTypeParser: (oid, format) =>
+    oid === pg.types.builtins.INT8 && format !== 'binary' ? Number : pg.types.getTypeParser(oid, format),
+};
+
+/** The pool that everything but the listener goes through; turns what Postgres says into coded errors. */
+export class Database {
+  readonly #pool: pg.Pool;
+  readonly #owned: boolean;
+  #closed = false;
+
+  constructor(
+    options: DatabaseOptions,
+    readonly schema: string,
+    onIdleError: (error: Error) => void,
+  ) {
+    this.#owned = options.pool === undefined;
+    this.#pool =
+      options.pool ??
+      new pg.Pool({
+        ...(options.connectionString === undefined ? {} : { connectionString: options.connectionString }),
+        application_name: 'postbus',
+        connectionTimeoutMillis: 10_000,
+        keepAlive: true,
+        // An idle connection that breaks tells nobody but the pool, and is replaced by it.
+        allowExitOnIdle: true,
+      });
+    if (this.#owned) this.#pool.on('error', onIdleError);
+  }
+
+  /** What the listener connects with: the pool's own settings. */
+  get connection(): pg.ClientConfig {
+    const { host, port, user, password, database, connectionString, ssl } = this.#pool.options;
+    const given = { host, port, user, password, database, connectionString, ssl };
+    return Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
+  }
+
+  get pool(): pg.Pool {
+    return this.#pool;
+  }
+
+  async query<Row extends pg.QueryResultRow>(text: string, values: unknown[] = []): Promise<Row[]> {
+    if (this.#closed) throw new errors.CLOSED();
+    try {
+      const result = await this.#pool.query<Row>({ text, values, types });
+      return result.rows;
+    } catch (error) {
+      throw codedError(error, this.schema);
+    }
+  }
+
+  /** A function of the bus's schema, quoted: `name('publish')` is `"message_bus"."publish"`. */
+  name(functionName: string): string {
+    return `${pg.escapeIdentifier(this.schema)}.${pg.escapeIdentifier(functionName)}`;
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    if (this.#owned) await this.#pool.end();
+  }
+}

@@ -1,0 +1,161 @@
+import type { StoredMessage } from '../message.js';
+import type { Notice } from '../notification.js';
+import type { Reader } from '../reader.js';
+import { Cursor, type Sink } from './cursor.js';
+import { Feed, type FeedContext } from './feed.js';
+
+// Feeds that nobody waits on are kept for so long, for pollers that come back without having to ask the database.
+const idleFeedMs = 120_000;
+const sweepMs = 30_000;
+const maxRetryMs = 2_000;
+
+export interface DispatcherOptions {
+  reader: Reader;
+  /** Something failed that will be tried again. */
+  onTrouble: (what: string, error: unknown) => void;
+}
+
+/**
+ * The one place that knows who waits for what. Notifications come in (`announce`), in the order of global ids; each
+ * goes to the feed of its channel, and from there to the cursors of those who wait. Notifications are hints: what is
+ * missing, the feeds read.
+ */
+export class Dispatcher {
+  readonly #feeds = new Map<string, Feed>();
+  #all: Feed | undefined;
+  /** 0 while notifications do not come in, else the number of the connection. */
+  #connection = 0;
+  #connections = 0;
+  #closed = false;
+  /** Global id of the last notice; undefined after a (re)connect, until the next one. */
+  #globalId: number | undefined;
+  #sweeper: NodeJS.Timeout | undefined;
+  readonly #retries = new Map<NodeJS.Timeout, () => void>();
+  readonly #context: FeedContext = {
+    connection: () => this.#connection,
+    readFailed: (error, failures) => this.#readFailed(error, failures),
+  };
+
+  constructor(private readonly options: DispatcherOptions) {}
+
+  get isConnected(): boolean {
+    return this.#connection !== 0;
+  }
+
+  /** Number of channels that this node follows, and of cursors in them. */
+  get counts(): { channels: number; cursors: number } {
+    let cursors = this.#all?.cursors.size ?? 0;
+    for (const feed of this.#feeds.values()) cursors += feed.cursors.size;
+    return { channels: this.#feeds.size, cursors };
+  }
+
+  /**
+   * A place in a channel from where messages are handed to the sink once it is started. `position`: an id, or -1 from
+   * now on, -2 the last message and from now on …
+   */
+  open(site: string, channel: string, position: number, sink: Sink): Cursor {
+    const key = feedKey(site, channel);
+    let feed = this.#feeds.get(key);
+    if (feed === undefined) {
+      const { reader } = this.options;
+      const source = { read: (after: number) => reader.read(site, channel, after), idOf: messageIdOf };
+      feed = new Feed(source, this.#context);
+      this.#feeds.set(key, feed);
+      this.#scheduleSweep();
+    }
+    return new Cursor(feed, position, sink);
+  }
+
+  /** A place among all messages of the bus, by global id. */
+  openAll(position: number, sink: Sink): Cursor {
+    const { reader } = this.options;
+    this.#all ??= new Feed({ read: (after) => reader.readGlobal(after), idOf: globalIdOf }, this.#context);
+    return new Cursor(this.#all, position, sink);
+  }
+
+  announce(notices: readonly Notice[]): void {
+    for (const notice of notices) {
+      if (this.#globalId !== undefined) {
+        // An old payload, sent again.
+        if (notice.globalId <= this.#globalId) continue;
+        if (notice.globalId > this.#globalId + 1) this.connected();
+      }
+      this.#globalId = notice.globalId;
+      this.#feeds.get(feedKey(notice.site, notice.channel))?.announce(notice.messageId, notice.message);
+      this.#all?.announce(notice.globalId, notice.message);
+    }
+  }
+
+  /** Notifications come in from now on; what came before may have been missed. */
+  connected(): void {
+    this.#connection = ++this.#connections;
+    this.#missed();
+  }
+
+  /** From now on, what was known may have changed. */
+  disconnected(): void {
+    this.#connection = 0;
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#connection = 0;
+    clearInterval(this.#sweeper);
+    for (const [timer, resolve] of this.#retries) {
+      clearTimeout(timer);
+      resolve();
+    }
+    this.#retries.clear();
+    this.#feeds.clear();
+    this.#all = undefined;
+  }
+
+  #missed(): void {
+    this.#globalId = undefined;
+    for (const [key, feed] of this.#feeds) {
+      if (feed.cursors.size === 0) this.#feeds.delete(key);
+      else feed.catchUp();
+    }
+    if (this.#all?.cursors.size === 0) this.#all = undefined;
+    this.#all?.catchUp();
+  }
+
+  async #readFailed(error: unknown, failures: number): Promise<boolean> {
+    if (!this.#closed && failures === 1) this.options.onTrouble('reading a backlog', error);
+    await this.#delay(Math.min(maxRetryMs, 25 * 2 ** Math.min(failures, 10)) * (0.5 + Math.random() / 2));
+    return !this.#closed;
+  }
+
+  #delay(ms: number): Promise<void> {
+    if (this.#closed) return Promise.resolve();
+    return new Promise((resolve) => {
+      const timer = setTimeout(() => {
+        this.#retries.delete(timer);
+        resolve();
+      }, ms);
+      this.#retries.set(timer, resolve);
+    });
+  }
+
+  #scheduleSweep(): void {
+    this.#sweeper ??= setInterval(() => {
+      const before = Date.now() - idleFeedMs;
+      for (const [key, feed] of this.#feeds) {
+        if (feed.cursors.size === 0 && feed.idleSince < before) this.#feeds.delete(key);
+      }
+    }, sweepMs).unref();
+  }
+}
+
+// Neither holds a control character.
+function feedKey(site: string, channel: string): string {
+  return `${site}\t${channel}`;
+}
+
+function messageIdOf(message: StoredMessage): number {
+  return message.messageId;
+}
+
+function globalIdOf(message: StoredMessage): number {
+  return message.globalId;
+}

@@ -1,0 +1,71 @@
+/** A message as the Node API gives it. Targets are null when the message is for everyone. */
+export interface Message<Data = unknown> {
+  /** Position among all messages of the bus. */
+  globalId: number;
+  /** Position in its channel: 1, 2, 3 … */
+  messageId: number;
+  channel: string;
+  /** null: of no site. */
+  siteId: string | null;
+  data: Data;
+  userIds: string[] | null;
+  groupIds: string[] | null;
+  clientIds: string[] | null;
+}
+
+/** Whom a message is for; a null list does not narrow. */
+export interface Targets {
+  userIds: string[] | null;
+  groupIds: string[] | null;
+  clientIds: string[] | null;
+}
+
+/**
+ * A message on its way from the table to those who wait for it. Its data stays the JSON text that Postgres wrote;
+ * what a poll is sent is formatted once, for all of them.
+ */
+export class StoredMessage {
+  #wire: string | undefined;
+
+  constructor(
+    readonly globalId: number,
+    readonly messageId: number,
+    /** '' for no site. */
+    readonly site: string,
+    readonly channel: string,
+    readonly targets: Targets | null,
+    readonly json: string,
+  ) {}
+
+  /** The message as the protocol shows it. */
+  get wire(): string {
+    this.#wire ??= `{"global_id":${this.globalId},"message_id":${this.messageId},"channel":${JSON.stringify(this.channel)},"data":${this.json}}`;
+    return this.#wire;
+  }
+
+  /** A copy of its own for each caller: what one callback does to it, no other sees. */
+  toMessage(): Message {
+    return {
+      globalId: this.globalId,
+      messageId: this.messageId,
+      channel: this.channel,
+      siteId: this.site === '' ? null : this.site,
+      data: JSON.parse(this.json),
+      userIds: copy(this.targets?.userIds),
+      groupIds: copy(this.targets?.groupIds),
+      clientIds: copy(this.targets?.clientIds),
+    };
+  }
+}
+
+function copy(ids: string[] | null | undefined): string[] | null {
+  return ids ? [...ids] : null;
+}
+
+export function toTargets(
+  userIds: string[] | null,
+  groupIds: string[] | null,
+  clientIds: string[] | null,
+): Targets | null {
+  return userIds || groupIds || clientIds ? { userIds, groupIds, clientIds } : null;
+}

@@ -1,0 +1,50 @@
+import { createHash, timingSafeEqual } from 'node:crypto';
+import { StoredMessage, toTargets } from './message.js';
+
+/** What a payload says of one message. Without its content, that is to be read from the table. */
+export interface Notice {
+  globalId: number;
+  messageId: number;
+  site: string;
+  channel: string;
+  message: StoredMessage | null;
+}
+
+/**
+ * Reads a payload, see sql/internal/notification.sql; undefined when it is not one of ours or its keyed hash is wrong:
+ * any role may NOTIFY, and only the functions and the nodes know the key.
+ */
+export function parsePayload(payload: string, key: Buffer): Notice[] | undefined {
+  const end = payload.indexOf('\n');
+  const [version, hash] = payload.slice(0, Math.max(end, 0)).split('\t');
+  if (version !== '1' || hash === undefined) return undefined;
+  const lines = payload.slice(end + 1);
+  if (!isSigned(lines, hash, key)) return undefined;
+  return lines.split('\n').map(parseLine);
+}
+
+function isSigned(lines: string, hash: string, key: Buffer): boolean {
+  const given = Buffer.from(hash, 'hex');
+  const inner = createHash('sha256').update(key).update(lines).digest();
+  const wanted = createHash('sha256').update(key).update(inner).digest();
+  return given.length === wanted.length && timingSafeEqual(given, wanted);
+}
+
+function parseLine(line: string): Notice {
+  const [globalId, messageId, site = '', channel = '', targets, json] = line.split('\t');
+  const notice: Notice = { globalId: Number(globalId), messageId: Number(messageId), site, channel, message: null };
+  if (json) {
+    const [userIds, groupIds, clientIds]: [string[] | null, string[] | null, string[] | null] = targets
+      ? JSON.parse(targets)
+      : [null, null, null];
+    notice.message = new StoredMessage(
+      notice.globalId,
+      notice.messageId,
+      site,
+      channel,
+      toTargets(userIds, groupIds, clientIds),
+      json,
+    );
+  }
+  return notice;
+}

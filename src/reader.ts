@@ -1,0 +1,121 @@
+import type { Database } from './database/database.js';
+import { StoredMessage, toTargets } from './message.js';
+
+/** What a read found: the last id at that moment, and the messages after the one asked for. */
+export interface ReadResult {
+  lastId: number;
+  messages: readonly StoredMessage[];
+}
+
+interface Row {
+  message_id: number | null;
+  global_id: number;
+  user_ids: string[] | null;
+  group_ids: string[] | null;
+  client_ids: string[] | null;
+  data: string;
+}
+
+interface Request {
+  site: string;
+  channel: string;
+  after: number;
+  promise: Promise<ReadResult>;
+  resolve: (result: ReadResult) => void;
+  reject: (error: unknown) => void;
+}
+
+// More would only make smaller batches.
+const maxQueries = 2;
+
+/**
+ * Reads backlogs from the tables. Whatever is asked for in one turn of the event loop, or while queries are under way,
+ * goes into one query, and equal requests into one part of it. A query always starts after the requests that it
+ * answers: each sees every publish acknowledged before it.
+ */
+export class Reader {
+  #waiting = new Map<string, Request>();
+  #queries = 0;
+  #scheduled = false;
+
+  constructor(private readonly database: Database) {}
+
+  /** `after`: an id; -1 nothing but the last id, -2 the last message, -3 the last two … */
+  read(site: string, channel: string, after: number): Promise<ReadResult> {
+    const key = `${after}\t${site}\t${channel}`;
+    let request = this.#waiting.get(key);
+    if (request === undefined) {
+      let resolve: Request['resolve'] = () => {};
+      let reject: Request['reject'] = () => {};
+      const promise = new Promise<ReadResult>((onResult, onError) => {
+        resolve = onResult;
+        reject = onError;
+      });
+      request = { site, channel, after, promise, resolve, reject };
+      this.#waiting.set(key, request);
+      this.#schedule();
+    }
+    return request.promise;
+  }
+
+  async readOne(site: string, channel: string, messageId: number): Promise<StoredMessage | undefined> {
+    const [row] = await this.database.query<Row>(
+      `select message_id, global_id, user_ids, group_ids, client_ids, data::text as data
+        from ${this.database.name('get_message')}($1, $2, $3)`,
+      [channel, messageId, site === '' ? null : site],
+    );
+    return row && row.message_id !== null ? toMessage(row, site, channel) : undefined;
+  }
+
+  /** The same for all channels together, by global id. */
+  async readGlobal(after: number): Promise<ReadResult> {
+    const rows = await this.database.query<Row & { last_global_id: number; site: string; channel: string }>(
+      `select * from ${this.database.name('read_global')}($1)`,
+      [after],
+    );
+    const messages = rows.filter((row) => row.message_id !== null).map((row) => toMessage(row, row.site, row.channel));
+    return { lastId: rows[0]?.last_global_id ?? 0, messages };
+  }
+
+  #schedule(): void {
+    if (this.#scheduled || this.#queries >= maxQueries) return;
+    this.#scheduled = true;
+    setImmediate(() => {
+      this.#scheduled = false;
+      void this.#query();
+    });
+  }
+
+  async #query(): Promise<void> {
+    const requests = [...this.#waiting.values()];
+    this.#waiting.clear();
+    this.#queries++;
+    try {
+      const rows = await this.database.query<Row & { request: number; last_id: number }>(
+        `select * from ${this.database.name('read_channels')}($1, $2, $3)`,
+        [requests.map((r) => r.site), requests.map((r) => r.channel), requests.map((r) => r.after)],
+      );
+      const results = requests.map(() => ({ lastId: 0, messages: [] as StoredMessage[] }));
+      for (const row of rows) {
+        const request = requests[row.request];
+        const result = results[row.request];
+        if (!request || !result) continue;
+        result.lastId = row.last_id;
+        if (row.message_id !== null) result.messages.push(toMessage(row, request.site, request.channel));
+      }
+      requests.forEach((request, i) => {
+        request.resolve(results[i] ?? { lastId: 0, messages: [] });
+      });
+    } catch (error) {
+      for (const request of requests) request.reject(error);
+    } finally {
+      this.#queries--;
+      if (this.#waiting.size > 0) this.#schedule();
+    }
+  }
+}
+
+function toMessage(row: Row, site: string, channel: string): StoredMessage {
+  const targets = toTargets(row.user_ids, row.group_ids, row.client_ids);
+  return new StoredMessage(row.global_id, row.message_id ?? 0, site, channel, targets, row.data);
+}

@@ -1,0 +1,122 @@
+import type { Cursor, Sink } from './dispatcher/cursor.js';
+import type { Dispatcher } from './dispatcher/dispatcher.js';
+import type { Message, StoredMessage } from './message.js';
+
+export type MessageCallback<Data = unknown> = (message: Message<Data>) => unknown;
+
+/** What bus.subscribe() gives back. */
+export interface Subscription {
+  /** null: all channels. */
+  readonly channel: string | null;
+  /** Stops it: the callback is not called again. */
+  unsubscribe(): Promise<void>;
+}
+
+export interface SubscriptionOptions {
+  dispatcher: Dispatcher;
+  channel: string | null;
+  site: string;
+  position: number;
+  callback: MessageCallback;
+  onError: (error: unknown) => void;
+  onEnd: (subscription: CallbackSubscription) => void;
+}
+
+// A callback that is slower than the messages keeps so many in memory; what comes then is read again later.
+const maxQueued = 1000;
+const retryMs = 1_000;
+
+/**
+ * Calls a function with each message, one at a time and in order, also when it is async. A callback that throws is
+ * reported and goes on with the next message; a slow one holds back only itself.
+ */
+export class CallbackSubscription implements Subscription, Sink {
+  readonly channel: string | null;
+  #cursor: Cursor | undefined;
+  #queue: StoredMessage[] = [];
+  /** Set when the queue was full: messages after this one are to be read again. */
+  #resumeAfter: number | undefined;
+  #running: Promise<void> | undefined;
+  #ended = false;
+  #starting: { resolve: () => void; reject: (error: unknown) => void } | undefined;
+  #retry: NodeJS.Timeout | undefined;
+
+  constructor(private readonly options: SubscriptionOptions) {
+    this.channel = options.channel;
+  }
+
+  /** Resolves when the subscription has its place: whatever is published from then on reaches it. */
+  start(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#starting = { resolve, reject };
+      this.#open(this.options.position);
+    });
+  }
+
+  async unsubscribe(): Promise<void> {
+    this.end();
+  }
+
+  end(): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.#queue = [];
+    this.#cursor?.close();
+    clearTimeout(this.#retry);
+    this.options.onEnd(this);
+  }
+
+  onMessages(_cursor: Cursor, messages: readonly StoredMessage[]): void {
+    for (const message of messages) {
+      if (this.#queue.length >= maxQueued) {
+        // Let go of the feed: what it sends from here on is in the table.
+        const last = this.#queue[maxQueued - 1];
+        this.#resumeAfter = last && (this.channel === null ? last.globalId : last.messageId);
+        this.#cursor?.close();
+        return;
+      }
+      this.#queue.push(message);
+    }
+    this.#running ??= this.#run();
+  }
+
+  onMovedBack(): void {}
+
+  onStarted(): void {
+    this.#starting?.resolve();
+    this.#starting = undefined;
+  }
+
+  onFailed(cursor: Cursor, error: unknown): void {
+    if (this.#starting) {
+      this.#starting.reject(error);
+      this.end();
+    } else {
+      this.options.onError(error);
+      this.#retry = setTimeout(() => this.#open(cursor.position), retryMs);
+    }
+  }
+
+  #open(position: number): void {
+    const { dispatcher, channel, site } = this.options;
+    this.#cursor =
+      channel === null ? dispatcher.openAll(position, this) : dispatcher.open(site, channel, position, this);
+    this.#cursor.start();
+  }
+
+  async #run(): Promise<void> {
+    for (let message = this.#queue.shift(); message && !this.#ended; message = this.#queue.shift()) {
+      try {
+        await this.options.callback(message.toMessage());
+      } catch (error) {
+        this.options.onError(error);
+      }
+      if (this.#queue.length === 0 && this.#resumeAfter !== undefined && !this.#ended) {
+        const after = this.#resumeAfter;
+        this.#resumeAfter = undefined;
+        this.#open(after);
+      }
+    }
+    this.#running = undefined;
+  }
+}
