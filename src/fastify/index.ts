@@ -1,0 +1,120 @@
+import { STATUS_CODES } from 'node:http';
+import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import fastifyPlugin from 'fastify-plugin';
+import type { Bus } from '../bus.js';
+import { errors, isPostbusError } from '../errors.js';
+import { StreamedAnswer, WholeAnswer } from './answers.js';
+import { type PostbusOptions, type Settings, toSettings } from './options.js';
+import { ParkedPolls } from './parked-polls.js';
+import { Poll } from './poll.js';
+import { type PollRequest, parseForm, parseJson } from './poll-request.js';
+import { lookUp } from './viewer.js';
+
+export type { PostbusOptions } from './options.js';
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    messageBus: Bus;
+  }
+}
+
+const maxClientIdLength = 255;
+const noCache = {
+  'cache-control': 'must-revalidate, private, max-age=0',
+  pragma: 'no-cache',
+  expires: '0',
+};
+
+/** Serves polls of the message_bus protocol, and decorates the application with the bus. */
+async function postbus(app: FastifyInstance, options: PostbusOptions): Promise<void> {
+  const settings = toSettings(options);
+  app.decorate('messageBus', settings.bus);
+  // In a scope of their own: body parsers, errors and hooks do not reach the application's routes.
+  await app.register(routes, settings);
+}
+
+async function routes(app: FastifyInstance, settings: Settings): Promise<void> {
+  const { bus } = settings;
+  const polls = new ParkedPolls();
+
+  addBodyParsers(app, settings);
+  app.setErrorHandler(answerError);
+  app.addHook('onRequest', async (_request, reply) => {
+    reply.headers(noCache);
+  });
+  app.addHook('onReady', async () => {
+    // Polls are answered with the same error until it is mended.
+    await bus.connect().catch((err) => app.log.error({ err }, 'the message bus is not connected'));
+  });
+  // Fastify waits for requests under way before it closes: let the parked ones go first.
+  app.addHook('preClose', async () => polls.endAll());
+
+  // Fastify puts the prefix before them. A wildcard, because parameters have a length limit of their own.
+  for (const url of ['/message-bus', '/message-bus/*']) {
+    app.post<{ Body?: PollRequest; Querystring: { dlp?: string } }>(url, (request, reply) => {
+      const clientId = toClientId(request.params);
+      const start = ({ viewer, site }: Awaited<ReturnType<typeof lookUp>>) => {
+        const client = `${site}\t${viewer.userId ?? ''}\t${clientId}`;
+        const waits =
+          settings.longPollingEnabled && request.query.dlp !== 't' && polls.parked < settings.maxActiveClients;
+        const streaming = waits && settings.chunkedEncodingEnabled && request.headers['dont-chunk'] === undefined;
+        const poll = new Poll({
+          dispatcher: bus.dispatcher,
+          request: request.body ?? { channels: new Map(), sequence: 0 },
+          viewer,
+          site,
+          waits: waits ? settings.longPollingInterval : 0,
+          streaming,
+          answer: streaming ? new StreamedAnswer(reply) : new WholeAnswer(reply),
+          onPark: () => polls.park(),
+          onClose: () => polls.leave(client, poll),
+        });
+        // Its client has hung up, or has its answer.
+        reply.raw.on('close', () => poll.close());
+        if (polls.enter(client, poll)) poll.start();
+        else poll.end();
+      };
+      const found = lookUp(request, clientId, settings);
+      if (found instanceof Promise) found.then(start).catch((error) => reply.send(error));
+      else start(found);
+    });
+    app.options(url, (request, reply) => {
+      toClientId(request.params);
+      reply.header('allow', 'POST, OPTIONS').send();
+    });
+  }
+}
+
+/** The first part of the path; what follows is of no meaning. */
+function toClientId(params: unknown): string {
+  const path = typeof params === 'object' && params !== null && '*' in params ? String(params['*']) : '';
+  const [clientId] = path.split('/');
+  if (!clientId) throw new errors.NO_CLIENT_ID();
+  if (clientId.length > maxClientIdLength) throw new errors.BAD_CLIENT_ID(maxClientIdLength);
+  return clientId;
+}
+
+function addBodyParsers(app: FastifyInstance, { bodyLimit, maxChannels }: Settings): void {
+  app.removeAllContentTypeParsers();
+  const parse = (read: typeof parseForm) => async (_request: FastifyRequest, body: string) => read(body, maxChannels);
+  const options = { parseAs: 'string', bodyLimit } as const;
+  app.addContentTypeParser<string>('application/x-www-form-urlencoded', options, parse(parseForm));
+  app.addContentTypeParser<string>('application/json', options, parse(parseJson));
+}
+
+/** Coded errors as they are; of others, Fastify's own complaints about a request. The rest is for the log alone. */
+function answerError(error: FastifyError, request: FastifyRequest, reply: FastifyReply): void {
+  const status = error.statusCode ?? 500;
+  const isTold = isPostbusError(error) || (status < 500 && status >= 400);
+  if (status >= 500) request.log.error({ err: error }, 'a poll failed');
+  const message =
+    error.code === 'POSTBUS_QUERY_FAILED' || !isTold ? 'The poll failed; the log has the error.' : error.message;
+  reply.code(status).send({
+    statusCode: status,
+    code: isTold ? error.code : 'POSTBUS_POLL_FAILED',
+    error: STATUS_CODES[status] ?? 'Error',
+    message,
+  });
+}
+
+export default fastifyPlugin(postbus, { name: 'postbus', fastify: '5.x' });

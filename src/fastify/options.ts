@@ -1,0 +1,68 @@
+import type { FastifyRequest } from 'fastify';
+import type { Id } from '../arguments.js';
+import type { Bus } from '../bus.js';
+import { errors } from '../errors.js';
+
+type MaybePromise<T> = T | Promise<T>;
+
+export interface PostbusOptions {
+  bus: Bus;
+  /** Where the routes lie: `{prefix}/message-bus/…`. */
+  prefix?: string;
+  /** The user that a request comes from; null or undefined for nobody. May be async. When it throws, the poll fails. */
+  userIdLookup?: (request: FastifyRequest) => MaybePromise<Id | null | undefined>;
+  groupIdsLookup?: (request: FastifyRequest) => MaybePromise<readonly Id[] | null | undefined>;
+  siteIdLookup?: (request: FastifyRequest) => MaybePromise<string | null | undefined>;
+  /** Whether polls with nothing new may wait. */
+  longPollingEnabled?: boolean;
+  /** How long they wait, in ms. */
+  longPollingInterval?: number;
+  /** Whether they may be answered as a stream. */
+  chunkedEncodingEnabled?: boolean;
+  /** When so many polls wait, further ones are answered at once. */
+  maxActiveClients?: number;
+  /** Channels that one poll may name. */
+  maxChannels?: number;
+  /** Bytes that the body of a poll may have. */
+  bodyLimit?: number;
+}
+
+export interface Settings {
+  bus: Bus;
+  prefix: string;
+  userIdLookup: PostbusOptions['userIdLookup'];
+  groupIdsLookup: PostbusOptions['groupIdsLookup'];
+  siteIdLookup: PostbusOptions['siteIdLookup'];
+  longPollingEnabled: boolean;
+  longPollingInterval: number;
+  chunkedEncodingEnabled: boolean;
+  maxActiveClients: number;
+  maxChannels: number;
+  bodyLimit: number;
+}
+
+/** Fills in the defaults. @throws POSTBUS_BAD_OPTION */
+export function toSettings(options: PostbusOptions): Settings {
+  if (typeof options.bus?.publish !== 'function') throw new errors.BAD_OPTION('bus', 'must be a bus, from createBus()');
+  return {
+    bus: options.bus,
+    prefix: `/${options.prefix ?? ''}`.replace(/\/+/g, '/').replace(/\/$/, ''),
+    userIdLookup: options.userIdLookup,
+    groupIdsLookup: options.groupIdsLookup,
+    siteIdLookup: options.siteIdLookup,
+    longPollingEnabled: options.longPollingEnabled ?? true,
+    longPollingInterval: atLeast(1, options.longPollingInterval, 25_000, 'longPollingInterval'),
+    chunkedEncodingEnabled: options.chunkedEncodingEnabled ?? true,
+    maxActiveClients: atLeast(0, options.maxActiveClients, 100_000, 'maxActiveClients'),
+    maxChannels: atLeast(1, options.maxChannels, 1_000, 'maxChannels'),
+    bodyLimit: atLeast(1, options.bodyLimit, 256 * 1024, 'bodyLimit'),
+  };
+}
+
+function atLeast(least: number, value: number | undefined, otherwise: number, name: string): number {
+  const number = value ?? otherwise;
+  if (!Number.isInteger(number) || number < least || number > 2_147_483_647) {
+    throw new errors.BAD_OPTION(name, `must be a whole number from ${least} to 2147483647`);
+  }
+  return number;
+}

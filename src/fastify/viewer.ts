@@ -1,0 +1,84 @@
+import type { FastifyRequest } from 'fastify';
+import { checkId, checkSite } from '../arguments.js';
+import { errors } from '../errors.js';
+import type { Viewer } from '../visibility.js';
+import type { Settings } from './options.js';
+
+/**
+ * Asks the lookups who a request comes from. One that throws, rejects or answers nonsense fails the poll: it is never
+ * taken for nobody or everybody.
+ *
+ * Without a promise where none of them is async: the hot path of most applications.
+ */
+export function lookUp(
+  request: FastifyRequest,
+  clientId: string,
+  settings: Settings,
+): { viewer: Viewer; site: string } | Promise<{ viewer: Viewer; site: string }> {
+  const userId = call('userIdLookup', request, settings.userIdLookup);
+  const groupIds = call('groupIdsLookup', request, settings.groupIdsLookup);
+  const siteId = call('siteIdLookup', request, settings.siteIdLookup);
+  if (userId instanceof Promise || groupIds instanceof Promise || siteId instanceof Promise) {
+    return Promise.all([
+      settle('userIdLookup', request, userId),
+      settle('groupIdsLookup', request, groupIds),
+      settle('siteIdLookup', request, siteId),
+    ]).then(([user, groups, site]) => check(request, clientId, user, groups, site));
+  }
+  return check(request, clientId, userId, groupIds, siteId);
+}
+
+function call<Answer>(
+  name: string,
+  request: FastifyRequest,
+  lookup: ((request: FastifyRequest) => Answer) | undefined,
+): Answer | undefined {
+  try {
+    return lookup?.(request);
+  } catch (error) {
+    throw failure(name, request, error);
+  }
+}
+
+async function settle<Answer>(
+  name: string,
+  request: FastifyRequest,
+  answer: Answer | Promise<Answer>,
+): Promise<Answer> {
+  try {
+    return await answer;
+  } catch (error) {
+    throw failure(name, request, error);
+  }
+}
+
+function check(request: FastifyRequest, clientId: string, userId: unknown, groupIds: unknown, siteId: unknown) {
+  const checked = <T>(name: string, what: () => T): T => {
+    try {
+      return what();
+    } catch (error) {
+      throw failure(name, request, error);
+    }
+  };
+  return {
+    site: checked('siteIdLookup', () => checkSite(siteId, 'siteIdLookup')) ?? '',
+    viewer: {
+      clientId,
+      userId: checked('userIdLookup', () =>
+        userId === null || userId === undefined ? null : checkId(userId, 'userIdLookup'),
+      ),
+      groupIds: checked('groupIdsLookup', () => toGroupIds(groupIds)),
+    },
+  };
+}
+
+function toGroupIds(groupIds: unknown): string[] {
+  if (groupIds === null || groupIds === undefined) return [];
+  if (!Array.isArray(groupIds)) throw new errors.BAD_TARGETS('groupIdsLookup', 'must answer a list of ids');
+  return groupIds.map((id) => checkId(id, 'groupIdsLookup'));
+}
+
+function failure(name: string, request: FastifyRequest, error: unknown): Error {
+  request.log.error({ err: error }, `${name} failed`);
+  return new errors.LOOKUP_FAILED(name);
+}
