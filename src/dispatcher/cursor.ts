@@ -35,10 +35,13 @@ export class Cursor {
     this.position = position;
   }
 
-  /** Starts without a query where nothing can be new. */
-  start(): void {
+  /**
+   * Starts; without a query where nothing can be new. `fresh` asks all the same: a notification of what was acknowledged
+   * a moment ago may still be on its way.
+   */
+  start(fresh = false): void {
     this.feed.cursors.add(this);
-    if (this.feed.isCaughtUp(this.position)) {
+    if (!fresh && this.feed.isCaughtUp(this.position)) {
       this.#started = true;
       this.sink.onStarted(this);
     } else {

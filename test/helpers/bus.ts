@@ -1,0 +1,20 @@
+import type { Test } from 'tap';
+import { type Bus, type BusOptions, createBus } from '../../src/index.js';
+
+export interface LogLine {
+  level: 'warn' | 'error';
+  message: string;
+  details: object;
+}
+
+/** A bus on a test's database, closed with the test; what it logs is kept. */
+export function openBus(t: Test, url: string, options: Partial<BusOptions> = {}): Bus & { log: LogLine[] } {
+  const log: LogLine[] = [];
+  const logger = {
+    warn: (details: object, message: string) => void log.push({ level: 'warn', message, details }),
+    error: (details: object, message: string) => void log.push({ level: 'error', message, details }),
+  };
+  const bus = createBus({ connectionString: url, logger, ...options });
+  t.teardown(() => bus.close());
+  return Object.assign(bus, { log });
+}
