@@ -13,6 +13,10 @@ return ids is null or (array_ndims(ids) = 1 and array_position(ids, null) is nul
 create or replace function is_global(channel text) returns boolean language sql immutable
 return starts_with(channel, '/global/');
 
+-- Where a channel's rows are kept: those under /global/ belong to no site.
+create or replace function site_of(site_id text, channel text) returns text language sql immutable
+return case when is_global(channel) then '' else coalesce(site_id, '') end;
+
 create or replace function is_message(
   channel text, user_ids text[], group_ids text[], client_ids text[], site_id text, max_backlog_size int, max_backlog_age int
 ) returns boolean language sql immutable

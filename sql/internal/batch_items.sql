@@ -1,18 +1,15 @@
--- A list of ids in JSON, of strings or numbers, as text[]; null when there is none.
-create or replace function text_array(ids jsonb) returns text[] language sql immutable
-return case jsonb_typeof(ids) when 'array' then array(select jsonb_array_elements_text(ids)) end;
-
--- The messages of publish_many() as rows, numbered from 1.
+-- The messages of publish_many() as rows, numbered from 1; is_batch_item() has looked at their types.
 create or replace function batch_items(messages jsonb) returns table (
   n bigint, site text, channel text, data jsonb, user_ids text[], group_ids text[], client_ids text[],
   site_id text, max_backlog_size int, max_backlog_age int
 ) language sql immutable
 begin atomic
-  select e.n, case when is_global(e.m ->> 'channel') then '' else coalesce(e.m ->> 'site_id', '') end,
-    e.m ->> 'channel', e.m -> 'data',
-    text_array(e.m -> 'user_ids'), text_array(e.m -> 'group_ids'), text_array(e.m -> 'client_ids'),
-    e.m ->> 'site_id', (e.m ->> 'max_backlog_size')::int, (e.m ->> 'max_backlog_age')::int
-  from jsonb_array_elements(messages) with ordinality e(m, n);
+  select i.n, site_of(i.site_id, i.channel), i.channel, coalesce(i.data, 'null'), i.user_ids, i.group_ids, i.client_ids,
+    i.site_id, i.max_backlog_size, i.max_backlog_age
+  from rows from (jsonb_to_recordset(messages) as (
+    channel text, data jsonb, user_ids text[], group_ids text[], client_ids text[],
+    site_id text, max_backlog_size int, max_backlog_age int
+  )) with ordinality i(channel, data, user_ids, group_ids, client_ids, site_id, max_backlog_size, max_backlog_age, n);
 end;
 
 create or replace function is_id_list(ids jsonb) returns boolean language sql immutable

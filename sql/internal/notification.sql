@@ -6,7 +6,7 @@
 -- Data is left out where it does not fit (NOTIFY takes 7999 bytes): nodes then read it from the table.
 create or replace function message_line(
   global_id bigint, message_id bigint, site text, channel text, user_ids text[], group_ids text[], client_ids text[], data text
-) returns text language sql immutable
+) returns text language sql stable -- as json_build_array is; or it would not be inlined
 return global_id || E'\t' || message_id || E'\t' || site || E'\t' || channel || E'\t'
   || case when user_ids is null and group_ids is null and client_ids is null then ''
      else json_build_array(user_ids, group_ids, client_ids)::text end

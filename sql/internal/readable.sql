@@ -16,7 +16,3 @@ begin atomic
     and (m.global_id is null or m.global_id > s.expired_global_id)
     and coalesce(m.expires_at, m.published_at + make_interval(secs => s.max_backlog_age)) > statement_timestamp();
 end;
-
--- Where a channel's rows are kept: those under /global/ belong to no site.
-create or replace function site_of(site_id text, channel text) returns text language sql immutable
-return case when is_global(channel) then '' else coalesce(site_id, '') end;
