@@ -63,7 +63,7 @@ export class Failure extends Error {
 export function toFailure(error: unknown, folder: string | undefined): Failure {
   if (error instanceof Failure) return error;
   const message = error instanceof Error ? error.message : String(error);
-  const aboutFile = error instanceof Error && 'path' in error && 'syscall' in error && error.syscall !== 'spawn';
+  const aboutFile = error instanceof Error && 'path' in error && !message.startsWith('spawn');
   if (aboutFile) return new Failure('POSTBUS_EMBEDDED_FOLDER', folder ?? 'a temporary folder', message);
   return new Failure('POSTBUS_EMBEDDED_START', message);
 }

@@ -7,10 +7,13 @@ import { processIdentity } from './processes.js';
 
 /** One guardian at a time works on a folder. */
 export interface FolderClaim {
+  running(): void;
   /** From now on others who want the folder wait for its release. */
   stopping(): void;
   release(): void;
 }
+
+type State = 'asking' | 'starting' | 'running' | 'stopping';
 
 /** Long enough for the server of a killed process to shut down. */
 const patience = 15_000;
@@ -23,23 +26,31 @@ const patience = 15_000;
 export async function claimFolder(folder: string, parent: number, signal: AbortSignal): Promise<FolderClaim> {
   const flag = join(folder, flagName(process.pid, parent));
   const deadline = Date.now() + patience;
-  const release = () => rmSync(flag, { force: true });
+  let held = false;
+  const release = () => {
+    held = false;
+    rmSync(flag, { force: true });
+  };
+  // These only tell others whether waiting makes sense: no reason to fail, say, when the folder was deleted meanwhile.
+  const show = (state: State) => () => {
+    if (held) tryWriteFlag(flag, state);
+  };
   for (;;) {
     signal.throwIfAborted();
-    writeFlag(folder, flag, 'asking');
+    const problem = tryWriteFlag(flag, 'asking');
+    if (problem) throw new Failure('POSTBUS_EMBEDDED_FOLDER', folder, problem);
     const rival = liveFlags(folder).find((other) => other.path !== flag);
     if (!rival) {
-      writeFlag(folder, flag, 'holding');
-      return { stopping: () => writeFlag(folder, flag, 'stopping'), release };
+      held = true;
+      show('starting')();
+      return { running: show('running'), stopping: show('stopping'), release };
     }
     release();
-    const staying = rival.state === 'holding' && rival.parentAlive;
+    const postmaster = runningPostmaster(join(folder, 'data'));
+    // One whose parent or postmaster has just died will go as well.
+    const staying = rival.parentAlive && (rival.state === 'starting' || (rival.state === 'running' && postmaster));
     if (staying || Date.now() > deadline) {
-      throw new Failure(
-        'POSTBUS_EMBEDDED_BUSY',
-        folder,
-        String(runningPostmaster(join(folder, 'data')) ?? rival.guardian),
-      );
+      throw new Failure('POSTBUS_EMBEDDED_BUSY', folder, String(postmaster ?? rival.guardian));
     }
     // Random, or two that ask at the same time would step back from each other for ever.
     await sleep(10 + Math.random() * 60, undefined, { signal });
@@ -52,11 +63,12 @@ function flagName(guardian: number, parent: number): string {
   return `guardian.${guardian}.${processIdentity(guardian) ?? 'unknown'}.${parent}.${processIdentity(parent) ?? 'gone'}`;
 }
 
-function writeFlag(folder: string, flag: string, state: 'asking' | 'holding' | 'stopping'): void {
+function tryWriteFlag(flag: string, state: State): string | undefined {
   try {
-    writeFileSync(flag, state, { mode: 0o644 });
+    writeFileSync(flag, state);
+    return undefined;
   } catch (error) {
-    throw new Failure('POSTBUS_EMBEDDED_FOLDER', folder, error instanceof Error ? error.message : String(error));
+    return error instanceof Error ? error.message : String(error);
   }
 }
 

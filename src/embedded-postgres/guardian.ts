@@ -1,3 +1,4 @@
+import { writeSync } from 'node:fs';
 import { toFailure } from './errors.js';
 import { launch, type Undo } from './launch.js';
 import { isRequest, type Report, type Request } from './protocol.js';
@@ -12,8 +13,13 @@ process.umask(0o022);
 // The terminal and the service manager speak to the parent, which ends us when it is done with Postgres.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => {});
 
-const parentGone = new AbortController();
-process.once('disconnect', () => parentGone.abort());
+const end = new AbortController();
+process.once('disconnect', () => end.abort());
+process.on('uncaughtException', (error) => {
+  // Whatever it is, Postgres must not stay behind.
+  lastWords(error);
+  end.abort();
+});
 process.once('message', (message) => {
   if (isRequest(message)) void serve(message);
 });
@@ -22,14 +28,21 @@ async function serve(request: Request): Promise<void> {
   const undo: Undo[] = [];
   let failure: Report | undefined;
   try {
-    const { report, postmaster } = await launch(request, parentGone.signal, undo);
+    const { report, postmaster } = await launch(request, end.signal, undo);
     await tell(report);
-    await Promise.race([postmaster.gone, aborted(parentGone.signal)]);
+    await Promise.race([postmaster.gone, aborted(end.signal)]);
   } catch (error) {
     const { code, details } = toFailure(error, request.folder);
     failure = { type: 'failed', code, details };
   }
-  for (const step of undo.reverse()) await step();
+  for (const step of undo.reverse()) {
+    try {
+      await step();
+    } catch (error) {
+      // The other steps matter all the same.
+      lastWords(error);
+    }
+  }
   // Told last: the parent may count on it that nothing is left of the attempt.
   if (failure) await tell(failure);
   process.exit();
@@ -48,4 +61,12 @@ function tell(report: Report): Promise<void> {
     if (process.connected && process.send) process.send(report, undefined, undefined, () => resolve());
     else resolve();
   });
+}
+
+function lastWords(error: unknown): void {
+  try {
+    writeSync(process.stderr.fd, `${error instanceof Error ? error.stack : error}\n`);
+  } catch {
+    // The parent is gone.
+  }
 }

@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { resolve } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { embeddedPostgresErrors } from './errors.js';
+import { guardianCommand } from './guardian-command.js';
 import { isReport, type Report, type Request } from './protocol.js';
 import { finishForGuardian } from './without-guardian.js';
 
@@ -64,15 +64,11 @@ export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions = {
 
 /** Detached: the terminal's Ctrl-C must not reach Postgres before this process has finished with it. */
 function spawnGuardian(): ChildProcess {
-  const fromSource = import.meta.url.endsWith('.ts');
-  const script = fileURLToPath(new URL(fromSource ? './guardian.ts' : './guardian.js', import.meta.url));
   // The guardian connects to its own server: the user's settings for psql and the like are not meant for that one.
   const env = Object.fromEntries(
     Object.entries(process.env).filter(([name]) => !name.startsWith('PG') && name !== 'NODE_OPTIONS'),
   );
-  // Run from source, it takes the loader that this process was given.
-  const loader = fromSource ? process.execArgv : [];
-  return spawn(process.execPath, [...loader, script], {
+  return spawn(process.execPath, guardianCommand(), {
     detached: true,
     stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
     env,

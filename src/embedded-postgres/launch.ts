@@ -44,10 +44,9 @@ export async function launch(
     { folder, data, password, port: wantedPort, lastPort: readLastPort(folder), settings, account, binaries, log },
     signal,
   );
-  undo.push(() => {
-    claim.stopping();
-    return postmaster.stop();
-  });
+  undo.push(() => postmaster.stop());
+  claim.running();
+  void postmaster.ended.then(() => claim.stopping());
 
   const url = serverUrl(port, password);
   if (wanted !== undefined) writeUrl(folder, url);

@@ -9,6 +9,8 @@ export interface Postmaster {
   readonly pid: number | undefined;
   /** How it ended; undefined while it runs. */
   ending(): string | undefined;
+  /** Resolves when it has ended. */
+  readonly ended: Promise<void>;
   /** Resolves when it and all its backends are gone. */
   readonly gone: Promise<void>;
   stop(): Promise<void>;
@@ -35,7 +37,7 @@ export function startPostmaster(options: PostmasterOptions): Postmaster {
     stdio: ['ignore', 'pipe', logDescriptor],
   });
   let ending: string | undefined;
-  const exited = new Promise<void>((resolve) => {
+  const ended = new Promise<void>((resolve) => {
     child.once('error', (error) => {
       ending ??= error.message;
       resolve();
@@ -46,10 +48,11 @@ export function startPostmaster(options: PostmasterOptions): Postmaster {
     });
   });
   const closed = new Promise<void>((resolve) => child.once('close', () => resolve()));
-  const gone = exited.then(() => backendsGone(closed, data));
+  const gone = ended.then(() => backendsGone(closed, data));
   return {
     pid: child.pid,
     ending: () => ending,
+    ended,
     gone,
     async stop() {
       // Fast, immediate, and by force.
@@ -59,7 +62,7 @@ export function startPostmaster(options: PostmasterOptions): Postmaster {
         ['SIGKILL', 2_000],
       ] as const) {
         if (ending === undefined) child.kill(signal);
-        if (await within(exited, patience)) break;
+        if (await within(ended, patience)) break;
       }
       await gone;
     },

@@ -1,0 +1,16 @@
+// What a user's first lines look like; compiled and run in an empty project by check.sh.
+import Fastify from 'fastify';
+import { type Bus, createBus, type Message, printMigration } from 'postbus';
+import postbus from 'postbus/fastify';
+
+const bus: Bus = createBus({ connectionString: 'postgres://nobody@127.0.0.1:1/none' });
+const app = Fastify();
+await app.register(postbus, { bus, prefix: '/', userIdLookup: (request) => request.headers['x-user']?.toString() });
+const decorated: Bus = app.messageBus;
+
+const failure: unknown = await decorated.publish('/chat', { hello: 'world' }).catch((error: unknown) => error);
+if (!(failure instanceof Error && 'code' in failure && failure.code === 'POSTBUS_NO_SERVER')) throw failure;
+
+const handler = (message: Message): string => message.channel;
+if (typeof handler !== 'function' || !(await printMigration('bus')).includes('publish_many')) throw new Error('incomplete');
+await bus.close();
