@@ -45,6 +45,8 @@ async function serve(request: Request): Promise<void> {
   }
   // Told last: the parent may count on it that nothing is left of the attempt.
   if (failure) await tell(failure);
+  // From here on an error may end this process.
+  process.removeAllListeners('uncaughtException');
   process.exit();
 }
 

@@ -1,6 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { plainEnvironment } from './environment.js';
 
 /**
  * Tells a process from a later one with the same number. Undefined when there is none (a process that has ended
@@ -69,5 +70,8 @@ export function signalProcess(pid: number, signal: NodeJS.Signals): boolean {
 }
 
 function ps(pid: number, columns: string): string {
-  return spawnSync('ps', ['-o', columns, '-p', String(pid)], { encoding: 'utf8' }).stdout?.trim() ?? '';
+  return (
+    spawnSync('ps', ['-o', columns, '-p', String(pid)], { env: plainEnvironment(), encoding: 'utf8' }).stdout?.trim() ??
+    ''
+  );
 }

@@ -7,8 +7,7 @@ import { type Parent, type ParentOptions, startParent } from './fixtures/parent.
 import { isAlive, processesWith, until } from './fixtures/processes.js';
 import { connect, query } from './fixtures/query.js';
 
-if (process.platform !== 'linux') t.plan(0, 'looks at processes through /proc');
-
+const skip = process.platform === 'linux' ? false : 'looks at processes through /proc';
 const scratch = openFolder();
 const installation = install(scratch, 'linked');
 const settings = { fsync: 'off' };
@@ -22,7 +21,7 @@ function start(name: string, options: ParentOptions = {}): Parent & { processes(
   return { ...parent, processes: () => processesWith(TMPDIR), temporary: () => readdirSync(TMPDIR) };
 }
 
-t.test('a killed parent takes all with it, at whatever moment of the start', async (t) => {
+t.test('a killed parent takes all with it, at whatever moment of the start', { skip }, async (t) => {
   const rounds = Array.from({ length: 20 }, (_, round) => round);
   const killOne = async (round: number) => {
     const parent = start(`kill-${round}`);
@@ -36,11 +35,11 @@ t.test('a killed parent takes all with it, at whatever moment of the start', asy
   t.pass('nothing was left');
 });
 
-t.test('a killed parent with a running server', async (t) => {
+t.test('a killed parent with a running server', { skip }, async (t) => {
   const parent = start('running');
   const { url, postmasterPid } = await parent.started();
   t.ok(parent.processes().length >= 3, 'the parent, its guardian and the postmaster');
-  t.equal(parent.temporary().length, 1);
+  t.not(parent.temporary().length, 0);
   const client = await connect(url);
   const busy = t.rejects(client.query('select pg_sleep(60)'));
   parent.child.kill('SIGKILL');
@@ -49,7 +48,7 @@ t.test('a killed parent with a running server', async (t) => {
   t.notOk(isAlive(postmasterPid));
 });
 
-t.test('a start right after the parent was killed waits for the old server', async (t) => {
+t.test('a start right after the parent was killed waits for the old server', { skip }, async (t) => {
   const folder = join(scratch, 'again');
   let parent = startParent(installation, { settings, folder });
   const first = await parent.started();
@@ -65,7 +64,7 @@ t.test('a start right after the parent was killed waits for the old server', asy
   await parent.stop();
 });
 
-t.test('a killed postmaster is noticed, and no obstacle', async (t) => {
+t.test('a killed postmaster is noticed, and no obstacle', { skip }, async (t) => {
   const folder = join(scratch, 'postmaster');
   const parent = startParent(installation, { settings, folder });
   const { url, postmasterPid } = await parent.started();
@@ -84,7 +83,7 @@ t.test('a killed postmaster is noticed, and no obstacle', async (t) => {
   await next.stop();
 });
 
-t.test('a killed guardian', async (t) => {
+t.test('a killed guardian', { skip }, async (t) => {
   const parent = start('guardian');
   const { postmasterPid } = await parent.started();
   const [guardian] = parent.processes().filter((pid) => pid !== parent.child.pid && pid !== postmasterPid);
@@ -98,14 +97,14 @@ t.test('a killed guardian', async (t) => {
   t.same(await parent.rest, ['"stopped"'], 'is replaced by its parent');
 });
 
-t.test('a parent that forgets to stop ends nevertheless', async (t) => {
+t.test('a parent that forgets to stop ends nevertheless', { skip }, async (t) => {
   const parent = start('forget', { mode: 'forget' });
   await parent.started();
   t.same(await parent.rest, ['"leaving"']);
   await until(() => parent.processes().length === 0 && parent.temporary().length === 0);
 });
 
-t.test('killed guardian and parent', async (t) => {
+t.test('killed guardian and parent', { skip }, async (t) => {
   const folder = join(scratch, 'both');
   const parent = startParent(installation, { settings, folder });
   const { postmasterPid } = await parent.started();
