@@ -190,15 +190,15 @@ export class Bus {
   async backlog(channel: string, lastId = 0, options: SiteOptions = {}): Promise<Message[]> {
     this.#checkOpen();
     const site = siteOf(checkSite(options.siteId), checkChannel(channel));
-    const { messages } = await this.#reader.read(site, channel, checkMessageId(lastId, 'lastId'));
-    return messages.map((message) => message.toMessage());
+    const { batch } = await this.#reader.read(site, channel, checkMessageId(lastId, 'lastId'));
+    return batch.messages.map((message) => message.toMessage());
   }
 
   /** The messages of all channels and sites after a global id, oldest first. */
   async globalBacklog(lastGlobalId = 0): Promise<Message[]> {
     this.#checkOpen();
-    const { messages } = await this.#reader.readGlobal(checkMessageId(lastGlobalId, 'lastGlobalId'));
-    return messages.map((message) => message.toMessage());
+    const { batch } = await this.#reader.readGlobal(checkMessageId(lastGlobalId, 'lastGlobalId'));
+    return batch.messages.map((message) => message.toMessage());
   }
 
   /** The id of the last message of a channel; 0 when nothing was ever published to it. */
@@ -220,8 +220,8 @@ export class Bus {
   async lastMessage(channel: string, options: SiteOptions = {}): Promise<Message | null> {
     this.#checkOpen();
     const site = siteOf(checkSite(options.siteId), checkChannel(channel));
-    const { messages } = await this.#reader.read(site, channel, -2);
-    return messages.at(-1)?.toMessage() ?? null;
+    const { batch } = await this.#reader.read(site, channel, -2);
+    return batch.messages.at(-1)?.toMessage() ?? null;
   }
 
   /** One message by its id; null when it cannot be read (any more). */

@@ -1,10 +1,11 @@
 import type { Database } from './database/database.js';
+import { Batch } from './frame.js';
 import { StoredMessage, toTargets } from './message.js';
 
 /** What a read found: the last id at that moment, and the messages after the one asked for. */
 export interface ReadResult {
   lastId: number;
-  messages: readonly StoredMessage[];
+  batch: Batch;
 }
 
 interface Row {
@@ -74,7 +75,7 @@ export class Reader {
       [after],
     );
     const messages = rows.filter((row) => row.message_id !== null).map((row) => toMessage(row, row.site, row.channel));
-    return { lastId: rows[0]?.last_global_id ?? 0, messages };
+    return { lastId: rows[0]?.last_global_id ?? 0, batch: new Batch(messages) };
   }
 
   #schedule(): void {
@@ -95,7 +96,10 @@ export class Reader {
         `select * from ${this.database.name('read_channels')}($1, $2, $3)`,
         [requests.map((r) => r.site), requests.map((r) => r.channel), requests.map((r) => r.after)],
       );
-      const results = requests.map(() => ({ lastId: 0, messages: [] as StoredMessage[] }));
+      const results: { lastId: number; messages: StoredMessage[] }[] = requests.map(() => ({
+        lastId: 0,
+        messages: [],
+      }));
       for (const row of rows) {
         const request = requests[row.request];
         const result = results[row.request];
@@ -104,7 +108,8 @@ export class Reader {
         if (row.message_id !== null) result.messages.push(toMessage(row, request.site, request.channel));
       }
       requests.forEach((request, i) => {
-        request.resolve(results[i] ?? { lastId: 0, messages: [] });
+        const { lastId, messages } = results[i] ?? { lastId: 0, messages: [] };
+        request.resolve({ lastId, batch: new Batch(messages) });
       });
     } catch (error) {
       for (const request of requests) request.reject(error);

@@ -1,5 +1,6 @@
 import type { Cursor, Sink } from './dispatcher/cursor.js';
 import type { Dispatcher } from './dispatcher/dispatcher.js';
+import type { Batch } from './frame.js';
 import type { Message, StoredMessage } from './message.js';
 
 export type MessageCallback<Data = unknown> = (message: Message<Data>) => unknown;
@@ -66,8 +67,8 @@ export class CallbackSubscription implements Subscription, Sink {
     this.options.onEnd(this);
   }
 
-  onMessages(_cursor: Cursor, messages: readonly StoredMessage[]): void {
-    for (const message of messages) {
+  onBatch(_cursor: Cursor, batch: Batch): void {
+    for (const message of batch.messages) {
       if (this.#queue.length >= maxQueued) {
         // Let go of the feed: what it sends from here on is in the table.
         const last = this.#queue[maxQueued - 1];

@@ -1,19 +1,24 @@
-import type { StoredMessage } from '../message.js';
+import { Batch } from '../frame.js';
 import type { Feed } from './feed.js';
 
 /** Whoever is sent the messages of a cursor. */
 export interface Sink {
-  /** The next messages, in order; `upTo` is where the cursor stands then (the last ones may not be readable any more). */
-  onMessages(cursor: Cursor, messages: readonly StoredMessage[], upTo: number): void;
+  /** The next messages, in order. */
+  onBatch(cursor: Cursor, batch: Batch): void;
   /** The cursor stood beyond the last id and was put back to it. */
-  onMovedBack(cursor: Cursor, lastId: number): void;
+  onMovedBack(cursor: Cursor): void;
   /** What was there at the start has been handed over: from here on it is live. */
   onStarted(cursor: Cursor): void;
   /** The start failed; the cursor is closed. */
   onFailed(cursor: Cursor, error: unknown): void;
 }
 
-// While a cursor reads, it keeps at most so many live messages; beyond, it reads again.
+interface Held {
+  batch: Batch;
+  lastId: number;
+}
+
+// While a cursor reads, it keeps at most so many live batches; beyond, it reads again.
 const maxHeld = 1000;
 
 /**
@@ -25,7 +30,7 @@ export class Cursor {
   position: number;
   #started = false;
   #closed = false;
-  #held: { id: number; message: StoredMessage }[] = [];
+  #held: Held[] | undefined;
 
   constructor(
     readonly feed: Feed,
@@ -52,31 +57,37 @@ export class Cursor {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    this.#held = [];
+    this.#held = undefined;
     this.feed.cursors.delete(this);
     if (this.feed.cursors.size === 0) this.feed.idleSince = Date.now();
   }
 
-  /** Called by the feed, for each message in turn. */
-  receive(id: number, message: StoredMessage): void {
-    if (!this.#started) {
-      if (this.#held.length < maxHeld) this.#held.push({ id, message });
-    } else if (id > this.position) {
-      this.position = id;
-      this.sink.onMessages(this, [message], id);
+  /** Called by the feed, with what comes next in it; lastId is where the feed stands then. */
+  receive(batch: Batch, lastId: number): void {
+    if (this.#started) {
+      this.#accept(batch, lastId);
+    } else {
+      this.#held ??= [];
+      if (this.#held.length < maxHeld) this.#held.push({ batch, lastId });
     }
-  }
-
-  skipTo(id: number): void {
-    if (!this.#started || id <= this.position) return;
-    this.position = id;
-    this.sink.onMessages(this, [], id);
   }
 
   moveBack(lastId: number): void {
     if (!this.#started || this.position <= lastId) return;
     this.position = lastId;
-    this.sink.onMovedBack(this, lastId);
+    this.sink.onMovedBack(this);
+  }
+
+  /** Hands over what of the batch is new here: all of it, but for cursors that have just started. */
+  #accept(batch: Batch, lastId: number): void {
+    const { position } = this;
+    if (lastId <= position) return;
+    this.position = lastId;
+    const { idOf } = this.feed.source;
+    const [first] = batch.messages;
+    if (first === undefined) return;
+    if (idOf(first) > position) this.sink.onBatch(this, batch);
+    else this.sink.onBatch(this, new Batch(batch.messages.filter((message) => idOf(message) > position)));
   }
 
   async #read(): Promise<void> {
@@ -85,19 +96,16 @@ export class Cursor {
         const connection = this.feed.context.connection();
         const before = this.feed.lastId ?? 0;
         const asked = this.position;
-        const { lastId, messages } = await this.feed.source.read(asked);
+        const { lastId, batch } = await this.feed.source.read(asked);
         if (this.#closed) return;
-        if (asked > lastId) {
-          this.position = lastId;
-          this.sink.onMovedBack(this, lastId);
-        } else {
-          this.position = lastId;
-          if (messages.length > 0 || asked >= 0) this.sink.onMessages(this, messages, lastId);
-        }
+        this.position = lastId;
+        if (asked > lastId) this.sink.onMovedBack(this);
+        else if (batch.messages.length > 0) this.sink.onBatch(this, batch);
         if (this.#closed) return;
         // The feed learnt its last id from a commit: a later read that finds less has found another past.
         if (lastId < before) this.feed.moveBack(lastId);
         this.feed.learn(lastId, connection);
+        this.feed.flush();
         this.#release();
         // The feed is further than what was read and held: some was not held, or was dispatched before this began.
       } while (!this.#closed && (this.feed.lastId ?? 0) > this.position);
@@ -113,14 +121,13 @@ export class Cursor {
 
   /** Hands over what was held and follows on what was read. */
   #release(): void {
-    const held = this.#held;
-    this.#held = [];
-    for (const { id, message } of held) {
-      if (this.#closed) return;
-      if (id === this.position + 1) {
-        this.position = id;
-        this.sink.onMessages(this, [message], id);
-      }
+    const held = this.#held ?? [];
+    this.#held = undefined;
+    for (const { batch, lastId } of held) {
+      const [first] = batch.messages;
+      // A hole before it, where batches were not held: they are read again, with this one.
+      if (first !== undefined && this.feed.source.idOf(first) > this.position + 1) return;
+      if (!this.#closed) this.#accept(batch, lastId);
     }
   }
 }

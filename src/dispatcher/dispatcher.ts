@@ -30,9 +30,11 @@ export class Dispatcher {
   /** Global id of the last notice; undefined after a (re)connect, until the next one. */
   #globalId: number | undefined;
   #sweeper: NodeJS.Timeout | undefined;
+  #unflushed: Feed[] = [];
   readonly #retries = new Map<NodeJS.Timeout, () => void>();
   readonly #context: FeedContext = {
     connection: () => this.#connection,
+    flushSoon: (feed) => this.#flushSoon(feed),
     readFailed: (error, failures) => this.#readFailed(error, failures),
   };
 
@@ -108,6 +110,17 @@ export class Dispatcher {
     this.#retries.clear();
     this.#feeds.clear();
     this.#all = undefined;
+  }
+
+  /** What several notifications bring in one turn goes out together: one write for each client. */
+  #flushSoon(feed: Feed): void {
+    this.#unflushed.push(feed);
+    if (this.#unflushed.length > 1) return;
+    setImmediate(() => {
+      const feeds = this.#unflushed;
+      this.#unflushed = [];
+      for (const each of feeds) each.flush();
+    });
   }
 
   #missed(): void {

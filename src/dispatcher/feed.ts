@@ -1,3 +1,4 @@
+import { Batch } from '../frame.js';
 import type { StoredMessage } from '../message.js';
 import type { ReadResult } from '../reader.js';
 import type { Cursor } from './cursor.js';
@@ -9,18 +10,20 @@ export interface Source {
   idOf(message: StoredMessage): number;
 }
 
-/** What feeds need to know of their surroundings. */
+/** What feeds need of their surroundings. */
 export interface FeedContext {
   /** 0 while notifications do not come in; else a number that changes with each interruption. */
   connection(): number;
+  /** Calls the feed's flush() at the end of this turn of the event loop. */
+  flushSoon(feed: Feed): void;
   /** A read failed; resolves to whether to try again, when it is time to. */
   readFailed(error: unknown, failures: number): Promise<boolean>;
 }
 
 /**
  * One channel, or the whole bus, as this node sees it: the last id it has dispatched, and who waits for the next.
- * Messages go out strictly one after the other; wherever one is missing or came without its content, the feed reads
- * the table, once for all who wait, and holds what arrives meanwhile.
+ * Messages go out strictly one after the other, those of one turn together; wherever one is missing or came without its
+ * content, the feed reads the table, once for all who wait, and holds what arrives meanwhile.
  */
 export class Feed {
   readonly cursors = new Set<Cursor>();
@@ -35,6 +38,8 @@ export class Feed {
   #catchUpWanted = false;
   /** What arrived ahead of its turn, by id; null where the content is to be read. */
   #early = new Map<number, StoredMessage | null>();
+  /** Dispatched in this turn of the event loop, not yet handed to the cursors. */
+  #turn: StoredMessage[] = [];
 
   constructor(
     readonly source: Source,
@@ -60,10 +65,19 @@ export class Feed {
     } else if (this.cursors.size === 0) {
       this.lastId = id;
     } else if (id === this.lastId + 1 && message) {
-      this.#emit(id, message);
+      this.#dispatch(id, message);
     } else {
       this.#early.set(id, message);
       this.catchUp();
+    }
+  }
+
+  /** Hands what was dispatched to the cursors. */
+  flush(): void {
+    if (this.#turn.length > 0 && this.lastId !== undefined) {
+      const batch = new Batch(this.#turn);
+      this.#turn = [];
+      for (const cursor of this.cursors) cursor.receive(batch, this.lastId);
     }
   }
 
@@ -72,7 +86,7 @@ export class Feed {
     if (this.lastId !== undefined) return;
     this.lastId = lastId;
     this.#syncedIn = connection;
-    this.#emitEarly();
+    this.#dispatchEarly();
     const now = this.context.connection();
     if (this.#early.size > 0 || (now !== 0 && now !== connection)) this.catchUp();
   }
@@ -85,6 +99,7 @@ export class Feed {
 
   /** Ids went back: the database was restored, or a standby took over that had not got them all. */
   moveBack(lastId: number): void {
+    this.flush();
     this.lastId = lastId;
     this.#early.clear();
     for (const cursor of this.cursors) cursor.moveBack(lastId);
@@ -98,7 +113,7 @@ export class Feed {
       const connection = this.context.connection();
       try {
         this.#apply(await this.source.read(after));
-        this.#emitEarly();
+        this.#dispatchEarly();
         this.#syncedIn = connection;
         failures = 0;
       } catch (error) {
@@ -109,34 +124,32 @@ export class Feed {
     this.#catchingUp = false;
   }
 
-  #apply(result: ReadResult): void {
+  #apply({ lastId, batch }: ReadResult): void {
     const before = this.lastId ?? 0;
-    if (result.lastId < before) {
-      this.moveBack(result.lastId);
+    if (lastId < before) {
+      this.moveBack(lastId);
       return;
     }
-    for (const message of result.messages) {
-      const id = this.source.idOf(message);
-      if (id > before) this.#emit(id, message);
-    }
-    // Where the last ones can no longer be read, cursors move on all the same.
-    this.lastId = result.lastId;
-    for (const cursor of this.cursors) cursor.skipTo(result.lastId);
+    // What is handed over may end before lastId, where the last ones can no longer be read: cursors move on all the same.
+    this.flush();
+    this.lastId = lastId;
+    for (const cursor of this.cursors) cursor.receive(batch, lastId);
   }
 
-  #emitEarly(): void {
+  #dispatchEarly(): void {
     for (const id of this.#early.keys()) if (id <= (this.lastId ?? 0)) this.#early.delete(id);
     for (;;) {
       const next = (this.lastId ?? 0) + 1;
       const message = this.#early.get(next);
       if (!message) return;
       this.#early.delete(next);
-      this.#emit(next, message);
+      this.#dispatch(next, message);
     }
   }
 
-  #emit(id: number, message: StoredMessage): void {
+  #dispatch(id: number, message: StoredMessage): void {
     this.lastId = id;
-    for (const cursor of this.cursors) cursor.receive(id, message);
+    this.#turn.push(message);
+    if (this.#turn.length === 1) this.context.flushSoon(this);
   }
 }

@@ -1,7 +1,18 @@
+import { ServerResponse } from 'node:http';
 import type { FastifyReply } from 'fastify';
-import type { Answer } from './poll.js';
+import { emptyFrame, type Frame } from '../frame.js';
 
-const frameEnd = '\r\n|\r\n';
+/** How a poll's answer reaches its client. */
+export interface Answer {
+  /** The first thing that the client is told; `parked` when the poll goes on to wait. */
+  begin(frame: Frame, parked: boolean): void;
+  /** What comes while it waits; returns whether it goes on to. */
+  more(frame: Frame): boolean;
+  /** The end of the wait, with nothing new. */
+  end(): void;
+  fail(error: unknown): void;
+}
+
 // A client that reads slower than it is sent to may be so many bytes behind; then it is cut off, and comes back for
 // the rest with the id that it got to.
 const maxBehind = 1024 * 1024;
@@ -10,35 +21,32 @@ const maxBehind = 1024 * 1024;
 export class WholeAnswer implements Answer {
   constructor(protected readonly reply: FastifyReply) {}
 
-  begin(frame: string, _parked: boolean): void {
+  begin(frame: Frame, _parked: boolean): void {
     this.#send(frame);
   }
 
-  more(frame: string): boolean {
+  more(frame: Frame): boolean {
     this.#send(frame);
     return false;
   }
 
   end(): void {
-    this.#send('[]');
+    this.#send(emptyFrame);
   }
 
   fail(error: unknown): void {
     this.reply.send(error);
   }
 
-  #send(frame: string): void {
-    this.reply.header('content-type', 'application/json; charset=utf-8').send(frame);
+  #send(frame: Frame): void {
+    this.reply.header('content-type', 'application/json; charset=utf-8').send(frame.body);
   }
 }
 
-/**
- * A stream of frames, each ended by a separator. The protocol doubles the bar of a separator inside a frame; JSON as
- * Postgres writes it never has a raw line break, so none can be.
- */
+/** A stream of frames, each ended by a separator. */
 export class StreamedAnswer extends WholeAnswer {
-  override begin(frame: string, parked: boolean): void {
-    // What may not wait is no stream; the client tells by the content type.
+  override begin(frame: Frame, parked: boolean): void {
+    // What does not wait is no stream; the client tells by the content type.
     if (!parked) {
       super.begin(frame, parked);
       return;
@@ -49,21 +57,25 @@ export class StreamedAnswer extends WholeAnswer {
       'content-type': 'text/plain; charset=utf-8',
       'x-content-type-options': 'nosniff',
     });
-    this.reply.raw.write(frame + frameEnd);
+    this.reply.raw.write(frame.text);
   }
 
-  override more(frame: string): boolean {
+  override more(frame: Frame): boolean {
     const { raw } = this.reply;
-    if (raw.writableLength > maxBehind) {
+    const { socket } = raw;
+    if (raw.writableLength + (socket?.writableLength ?? 0) > maxBehind) {
       raw.destroy();
       return false;
     }
-    raw.write(frame + frameEnd);
+    // Past Node's response object, which would encode the same chunk again for every client. Where there is another
+    // kind of response (HTTP/2), or an earlier answer on the connection is not through (pipelining), it has to.
+    if (raw instanceof ServerResponse && raw.chunkedEncoding && socket) socket.write(frame.chunk);
+    else raw.write(frame.text);
     return true;
   }
 
   override end(): void {
-    this.reply.raw.end(`[]${frameEnd}`);
+    this.reply.raw.end(emptyFrame.text);
   }
 }
 

@@ -1,20 +1,10 @@
 import { isGlobal } from '../arguments.js';
 import type { Cursor, Sink } from '../dispatcher/cursor.js';
 import type { Dispatcher } from '../dispatcher/dispatcher.js';
-import type { StoredMessage } from '../message.js';
+import { Batch, emptyFrame, Frame } from '../frame.js';
 import { maySee, type Viewer } from '../visibility.js';
+import type { Answer } from './answers.js';
 import type { PollRequest } from './poll-request.js';
-
-/** How a poll's answer reaches its client. */
-export interface Answer {
-  /** The first thing that the client is told; `parked` when the poll goes on to wait. */
-  begin(frame: string, parked: boolean): void;
-  /** Messages for a client that waits; returns whether it goes on to wait. */
-  more(frame: string): boolean;
-  /** The end of the wait. */
-  end(): void;
-  fail(error: unknown): void;
-}
 
 export interface PollOptions {
   dispatcher: Dispatcher;
@@ -39,11 +29,9 @@ export class Poll implements Sink {
   #cursors: Cursor[] = [];
   /** Channels whose last id the client is to be told. */
   #status: Map<string, Cursor> | undefined;
-  #channelOf = new Map<Cursor, string>();
-  /** Formatted messages that wait for the start, or for the end of this turn. */
-  #out: string[] = [];
+  /** What waits for the start, or for the end of this turn. */
+  #out: Batch[] = [];
   #starting = 0;
-  #flushing = false;
   #closed = false;
   #parked = false;
   #timer: NodeJS.Timeout | undefined;
@@ -60,31 +48,31 @@ export class Poll implements Sink {
   }
 
   start(): void {
-    const { dispatcher, request, site } = this.options;
+    const { dispatcher, request, site, waits } = this.options;
     this.#starting = request.channels.size;
     if (this.#starting === 0) this.#begin();
     for (const [channel, position] of request.channels) {
       const cursor = dispatcher.open(isGlobal(channel) ? '' : site, channel, position ?? -1, this);
       this.#cursors.push(cursor);
-      this.#channelOf.set(cursor, channel);
       if (position === -1) this.#tell(cursor);
     }
-    for (const cursor of this.#cursors) cursor.start(this.options.waits === 0);
+    for (const cursor of this.#cursors) cursor.start(waits === 0);
   }
 
-  onMessages(cursor: Cursor, messages: readonly StoredMessage[]): void {
-    const { viewer } = this.options;
-    for (const message of messages) {
-      if (maySee(message, viewer)) this.#out.push(message.wire);
-      // A client that waits is neither woken nor told; it is moved on with its next poll.
-      else if (!this.#parked) this.#tell(cursor);
+  onBatch(cursor: Cursor, batch: Batch): void {
+    const visible = this.#visible(cursor, batch);
+    if (visible.messages.length === 0) return;
+    if (this.#parked && this.options.streaming) {
+      if (!this.options.answer.more(visible.frame)) this.close();
+      return;
     }
-    if (this.#parked && this.#out.length > 0) this.#flushSoon();
+    this.#out.push(visible);
+    if (this.#parked && this.#out.length === 1) flushSoon(this);
   }
 
   onMovedBack(cursor: Cursor): void {
     this.#tell(cursor);
-    if (this.#parked) this.#flushSoon();
+    if (this.#parked) flushSoon(this);
   }
 
   onStarted(): void {
@@ -99,13 +87,20 @@ export class Poll implements Sink {
 
   /** Ends the poll with what it has, or nothing. */
   end(): void {
+    if (this.#parked) this.flush();
     if (this.#closed) return;
     const parked = this.#parked;
-    this.#flush();
-    if (this.#closed) return;
     this.close();
     if (parked) this.options.answer.end();
-    else this.options.answer.begin('[]', false);
+    else this.options.answer.begin(emptyFrame, false);
+  }
+
+  /** Answers a parked poll with what has come. */
+  flush(): void {
+    if (!this.#parked || (this.#out.length === 0 && !this.#status)) return;
+    const frame = this.#takeFrame();
+    if (!this.options.streaming) this.close();
+    if (!this.options.answer.more(frame)) this.close();
   }
 
   /** Forgets the poll, without an answer: its client is gone. */
@@ -120,16 +115,29 @@ export class Poll implements Sink {
     this.#out = [];
   }
 
+  #visible(cursor: Cursor, batch: Batch): Batch {
+    // The usual case: everybody is sent the same bytes.
+    if (batch.isPublic) return batch;
+    const { viewer } = this.options;
+    const messages = batch.messages.filter((message) => maySee(message, viewer));
+    if (messages.length === batch.messages.length) return batch;
+    // A client that waits is neither woken nor told; it is moved on with its next poll.
+    if (!this.#parked) this.#tell(cursor);
+    return new Batch(messages);
+  }
+
   #tell(cursor: Cursor): void {
+    const channel = [...this.options.request.channels.keys()][this.#cursors.indexOf(cursor)];
     this.#status ??= new Map();
-    this.#status.set(this.#channelOf.get(cursor) ?? '', cursor);
+    if (channel !== undefined) this.#status.set(channel, cursor);
   }
 
   #begin(): void {
     if (this.#closed) return;
     const { answer, request, streaming, waits } = this.options;
+    const isNews = this.#out.length > 0 || this.#status !== undefined;
     const frame = this.#takeFrame();
-    if (waits > 0 && request.channels.size > 0 && (streaming || frame === '[]')) {
+    if (waits > 0 && request.channels.size > 0 && (streaming || !isNews)) {
       this.#parked = true;
       this.options.onPark();
       this.#timer = setTimeout(() => this.end(), waits);
@@ -140,31 +148,32 @@ export class Poll implements Sink {
     }
   }
 
-  /** What comes in the same turn goes out together. */
-  #flushSoon(): void {
-    if (this.#flushing) return;
-    this.#flushing = true;
-    setImmediate(() => {
-      this.#flushing = false;
-      this.#flush();
-    });
-  }
-
-  #flush(): void {
-    if (!this.#parked || (this.#out.length === 0 && !this.#status)) return;
-    const frame = this.#takeFrame();
-    if (!this.options.streaming) this.close();
-    if (!this.options.answer.more(frame)) this.close();
-  }
-
-  #takeFrame(): string {
+  #takeFrame(): Frame {
+    const [only] = this.#out;
+    if (only !== undefined && this.#out.length === 1 && !this.#status) {
+      this.#out = [];
+      return only.frame;
+    }
+    const parts = this.#out.flatMap((batch) => batch.messages.map((message) => message.wire));
     if (this.#status) {
       const data = [...this.#status].map(([channel, cursor]) => `${JSON.stringify(channel)}:${cursor.position}`);
-      this.#out.push(`{"global_id":-1,"message_id":-1,"channel":"/__status","data":{${data.join(',')}}}`);
-      this.#status = undefined;
+      parts.push(`{"global_id":-1,"message_id":-1,"channel":"/__status","data":{${data.join(',')}}}`);
     }
-    const frame = `[${this.#out.join(',')}]`;
     this.#out = [];
-    return frame;
+    this.#status = undefined;
+    return new Frame(`[${parts.join(',')}]`);
   }
+}
+
+// Channels hand over what they have one after the other: a poll that waits on several is answered with all of it.
+let unflushed: Poll[] = [];
+
+function flushSoon(poll: Poll): void {
+  unflushed.push(poll);
+  if (unflushed.length > 1) return;
+  queueMicrotask(() => {
+    const polls = unflushed;
+    unflushed = [];
+    for (const each of polls) each.flush();
+  });
 }
