@@ -18,19 +18,19 @@ import { Failure } from './errors.js';
 import { readPassword } from './private-files.js';
 import type { ServerLog } from './server-log.js';
 
-/** What the launcher needs to know of a folder that is kept, or thrown away. */
 export interface DataFolder {
   /** Holds the data, the password, the log, the address. */
   readonly folder: string;
   readonly data: string;
-  readonly kept: boolean;
+  /** Whether what is written must survive a crash of the machine. */
+  readonly durable: boolean;
 }
 
 const initFolders = 'init-';
 
 /** Makes the data ready for a start, whatever state an earlier run has left them in, and answers the password. */
 export async function prepareData(
-  { folder, data, kept }: DataFolder,
+  { folder, data, durable }: DataFolder,
   account: Account | undefined,
   binaries: Binaries,
   log: ServerLog,
@@ -41,7 +41,7 @@ export async function prepareData(
   const password = readPassword(folder);
   if (!existsSync(data) || readdirSync(data).length === 0) {
     const init = mkdtempSync(join(folder, initFolders));
-    await initialize(init, password, account, binaries, kept, log);
+    await initialize(init, password, account, binaries, durable, log);
     renameSync(join(init, 'data'), data);
     rmSync(init, { recursive: true });
   }
@@ -70,7 +70,7 @@ async function initialize(
   password: string,
   account: Account | undefined,
   binaries: Binaries,
-  kept: boolean,
+  durable: boolean,
   log: ServerLog,
 ): Promise<void> {
   const data = join(init, 'data');
@@ -83,7 +83,7 @@ async function initialize(
   const locale = ['--no-locale', '--locale-provider=builtin', '--builtin-locale=C.UTF-8', '--encoding=UTF8'];
   const zone = ['--set', 'timezone=UTC', '--set', 'log_timezone=UTC'];
   const login = ['--username=postgres', '--pwfile=../password', '--auth=scram-sha-256'];
-  const rest = ['--no-instructions', ...(kept ? [] : ['--no-sync'])];
+  const rest = ['--no-instructions', ...(durable ? [] : ['--no-sync'])];
   const child = spawn(binaries.initdb, ['-D', nameForPostgres(data, account), ...locale, ...zone, ...login, ...rest], {
     ...account,
     cwd: data,

@@ -39,7 +39,9 @@ export async function launch(
 
   const binaries = prepareBinaries(packageFolder, account, temporary);
   signal.throwIfAborted();
-  const password = await prepareData({ folder, data, kept: wanted !== undefined }, account, binaries, log);
+  // Nobody waits for the disk who does not mind losing the data.
+  const durable = wanted !== undefined && settings.fsync !== 'off';
+  const password = await prepareData({ folder, data, durable }, account, binaries, log);
   const { port, postmaster } = await startServer(
     { folder, data, password, port: wantedPort, lastPort: readLastPort(folder), settings, account, binaries, log },
     signal,

@@ -9,6 +9,7 @@ import { query } from './fixtures/query.js';
 // Only root can become others; an ordinary user tries the ordinary way in all the other tests.
 const skip = process.getuid?.() === 0 ? false : 'needs root';
 const settings = { fsync: 'off' };
+t.jobs = 2;
 
 /** The users that a process runs as: real, effective, saved, file system. */
 function usersOf(pid: number): number[] {
