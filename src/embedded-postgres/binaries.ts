@@ -91,8 +91,12 @@ function copyTree(from: string, to: string): void {
     const target = join(to, entry.name);
     if (entry.isDirectory()) copyTree(source, target);
     else if (entry.isSymbolicLink()) symlinkSync(readlinkSync(source), target);
-    // Written by us: ext4 sends what copyFile() makes to the disk at once, and deleting it again takes a second.
-    else
-      writeFileSync(target, readFileSync(source), { mode: lstatSync(source).mode & 0o111 ? 0o755 : 0o644, flag: 'wx' });
+    else copyContent(source, target);
   }
+}
+
+/** Not by copyFile(): what that makes, ext4 sends to the disk at once, and deleting the copy takes a second then. */
+function copyContent(source: string, target: string): void {
+  const mode = lstatSync(source).mode & 0o111 ? 0o755 : 0o644;
+  writeFileSync(target, readFileSync(source), { mode, flag: 'wx' });
 }

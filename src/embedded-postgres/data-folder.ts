@@ -24,30 +24,29 @@ export interface DataFolder {
   readonly data: string;
   /** Whether what is written must survive a crash of the machine. */
   readonly durable: boolean;
+  readonly account: Account | undefined;
+  readonly binaries: Binaries;
+  readonly log: ServerLog;
 }
 
 const initFolders = 'init-';
 
 /** Makes the data ready for a start, whatever state an earlier run has left them in, and answers the password. */
-export async function prepareData(
-  { folder, data, durable }: DataFolder,
-  account: Account | undefined,
-  binaries: Binaries,
-  log: ServerLog,
-): Promise<string> {
+export async function prepareData(options: DataFolder): Promise<string> {
+  const { folder, data, account } = options;
   for (const name of readdirSync(folder)) {
     if (name.startsWith(initFolders)) rmSync(join(folder, name), { recursive: true, force: true });
   }
   const password = readPassword(folder);
   if (!existsSync(data) || readdirSync(data).length === 0) {
     const init = mkdtempSync(join(folder, initFolders));
-    await initialize(init, password, account, binaries, durable, log);
+    await initialize(init, password, options);
     renameSync(join(init, 'data'), data);
     rmSync(init, { recursive: true });
   }
   // Root may have copied them here.
   if (account && statSync(data).uid !== account.uid) giveTreeTo(account, data);
-  checkVersion(data, binaries.major);
+  checkVersion(data, options.binaries.major);
   return password;
 }
 
@@ -68,10 +67,7 @@ export function nameForPostgres(data: string, account: Account | undefined): str
 async function initialize(
   init: string,
   password: string,
-  account: Account | undefined,
-  binaries: Binaries,
-  durable: boolean,
-  log: ServerLog,
+  { durable, account, binaries, log }: DataFolder,
 ): Promise<void> {
   const data = join(init, 'data');
   const passwordFile = join(init, 'password');
@@ -96,7 +92,12 @@ async function initialize(
     child.once('error', (error) => resolve(error.message));
     child.once('exit', (code, signal) => resolve(String(signal ?? code)));
   });
-  if (outcome !== '0') throw new Failure('POSTBUS_EMBEDDED_START', `initdb failed (${outcome})\n${log.tail()}`);
+  if (outcome === '0') return;
+  const said = log.tail();
+  const wayOut = /could not look up .* user ID/.test(said)
+    ? ': give the user a name in /etc/passwd, or set DATABASE_URL'
+    : '';
+  throw new Failure('POSTBUS_EMBEDDED_START', `initdb failed (${outcome})${wayOut}\n${said}`);
 }
 
 function checkVersion(data: string, major: string): void {

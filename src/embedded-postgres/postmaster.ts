@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
 import type { Account } from './account.js';
 import { plainEnvironment } from './environment.js';
+import { runningPostmaster } from './postmaster-file.js';
 import { postgresProcessesOn, signalProcess } from './processes.js';
 import { within } from './wait.js';
 
@@ -72,11 +73,12 @@ export function startPostmaster(options: PostmasterOptions): Postmaster {
 /** Backends see that the postmaster was killed, except in the middle of long work: these are told. */
 async function backendsGone(closed: Promise<void>, data: string): Promise<void> {
   if (await within(closed, 2_000)) return;
-  endPostgresOn(data);
+  endBackendsOn(data);
   await within(closed, 5_000);
 }
 
-/** Only for what is left of a server whose postmaster is dead. */
-export function endPostgresOn(data: string): void {
+/** What is left of a server whose postmaster is dead. Spares a new one that has taken its place. */
+export function endBackendsOn(data: string): void {
+  if (runningPostmaster(data) !== undefined) return;
   for (const pid of postgresProcessesOn(data)) signalProcess(pid, 'SIGQUIT');
 }

@@ -29,6 +29,7 @@ export function isReport(message: unknown): message is Report {
   if (message.type === 'failed') return isFailureCode(message.code) && isStrings(message.details);
   return (
     message.type === 'ready' &&
+    isStrings([message.url, message.data]) &&
     isNumber(message.port) &&
     isNumber(message.postmasterPid) &&
     isStrings(message.temporary)

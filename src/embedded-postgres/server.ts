@@ -6,7 +6,7 @@ import { canLogIn } from './connection.js';
 import { nameForPostgres } from './data-folder.js';
 import { Failure } from './errors.js';
 import { choosePort } from './ports.js';
-import { endPostgresOn, type Postmaster, startPostmaster } from './postmaster.js';
+import { endBackendsOn, type Postmaster, startPostmaster } from './postmaster.js';
 import { postmasterFilePath, readPostmasterFile, runningPostmaster } from './postmaster-file.js';
 import type { ServerLog } from './server-log.js';
 
@@ -58,13 +58,13 @@ export async function startServer(options: ServerOptions, signal: AbortSignal): 
       Date.now() - begun < leftoverPatience
     ) {
       // Backends of a killed postmaster: most leave by themselves, those in the middle of long work have to be told.
-      if (Date.now() - begun > 2_000 && runningPostmaster(data) === undefined) endPostgresOn(data);
+      if (Date.now() - begun > 2_000) endBackendsOn(data);
       await sleep(200, undefined, { signal });
       continue;
     }
     if (/could not bind IPv4 address/.test(said)) {
       // Somebody took the port after it was found free.
-      if (options.port !== undefined) throw new Failure('POSTBUS_EMBEDDED_PORT', String(options.port));
+      if (options.port) throw new Failure('POSTBUS_EMBEDDED_PORT', String(options.port));
       portsTaken += 1;
       if (portsTaken < portAttempts) continue;
     }
