@@ -107,7 +107,8 @@ t.test('a parent that forgets to stop ends nevertheless', { skip }, async (t) =>
 
 t.test('killed guardian and parent', { skip }, async (t) => {
   const folder = join(scratch, 'both');
-  const parent = startParent(installation, { settings, folder });
+  // Nobody deletes what is temporary here, except the end of this file.
+  const parent = start('both-temporary', { folder });
   const { postmasterPid } = await parent.started();
   const [guardian] = readdirSync(folder).flatMap((name) => /^guardian\.(\d+)/.exec(name)?.[1] ?? []);
   parent.child.kill('SIGKILL');
