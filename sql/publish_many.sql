@@ -8,8 +8,6 @@ language plpgsql security definer set search_path from current set enable_seqsca
 as $$
 declare
   total int;
-  known int;
-  wanted int;
   ids bigint[];
   due bigint[];
   s settings;
@@ -22,29 +20,29 @@ begin
   end if;
   select * into s from settings;
 
-  -- Lock the channels, the known ones first, then those that this batch creates; each part in sorted order.
-  with wanted_channel as (
-    select distinct i.site, i.channel from batch_items(publish_many.messages) i
-  ), locked as (
-    select c.id from channels c join wanted_channel w on w.site = c.site_id and w.channel = c.channel
-    order by c.site_id, c.channel for no key update of c
-  )
-  select (select count(*) from locked), (select count(*) from wanted_channel) into known, wanted;
-  if known < wanted then
-    insert into channels as c (site_id, channel, ring_size)
-      select i.site, i.channel, coalesce(max(i.max_backlog_size), s.max_backlog_size)
-      from batch_items(publish_many.messages) i
-      where not exists (select from channels k where k.site_id = i.site and k.channel = i.channel)
-      group by i.site, i.channel order by i.site, i.channel
-      on conflict (site_id, channel) do update set last_id = c.last_id;
-  end if;
+  -- Those that are missing are made first, then all are locked, both in sorted order. Not the other way round: with
+  -- known channels locked, this would wait for another batch that makes the same new one and then wants those.
+  insert into channels as c (site_id, channel, ring_size)
+    select i.site, i.channel, max(coalesce(i.max_backlog_size, s.max_backlog_size))
+    from batch_items(publish_many.messages) i
+    where not exists (select from channels k where k.site_id = i.site and k.channel = i.channel)
+    group by i.site, i.channel order by i.site, i.channel
+    on conflict (site_id, channel) do nothing;
+  perform from channels c join (select distinct i.site, i.channel from batch_items(publish_many.messages) i) w
+      on w.site = c.site_id and w.channel = c.channel
+    order by c.site_id, c.channel for no key update of c;
   for grow in
-    select c.id, max(i.max_backlog_size) as keep, max(c.ring_size) as slots
+    select c.id, c.ring_size, max(coalesce(i.max_backlog_size, s.max_backlog_size)) as keep
     from batch_items(publish_many.messages) i join channels c on c.site_id = i.site and c.channel = i.channel
-    group by c.id having coalesce(max(i.max_backlog_size), s.max_backlog_size) > max(c.ring_size)
+    group by c.id having max(coalesce(i.max_backlog_size, s.max_backlog_size)) > c.ring_size
   loop
-    perform resize_ring(grow.id, least(greatest(coalesce(grow.keep, s.max_backlog_size), 2 * grow.slots::bigint), 2147483647)::int);
+    perform resize_ring(grow.id, least(greatest(grow.keep, 2 * grow.ring_size::bigint), 2147483647)::int);
   end loop;
+
+  -- What this transaction has published before gets its global ids before.
+  if pg_current_xact_id_if_assigned() is not null then
+    set constraints announce immediate;
+  end if;
 
   with item as materialized (
     select i.*, row_number() over (partition by i.site, i.channel order by i.n) as k
@@ -84,14 +82,15 @@ begin
       on conflict (slot) do update set
         global_id = excluded.global_id, channel_id = excluded.channel_id, message_id = excluded.message_id
   ), line as (
-    -- Lines over 1900 bytes go without their data: a payload then has at most 5900 + 1 + 1900 bytes of them.
+    -- Lines over 1900 bytes go without their data. What is left is at most 2084 bytes, with the longest names: a payload
+    -- then has at most 5800 + 2084 bytes of them, and 67 of its hash.
     select i.n, case when octet_length(l.full_line) <= 1900 then l.full_line
       else message_line(i.global_id, i.message_id, i.site, i.channel, null, null, null, '') end as line
     from numbered i, lateral (select message_line(i.global_id, i.message_id, i.site, i.channel, i.user_ids, i.group_ids, i.client_ids,
       case when pg_column_size(i.data) < 2000 then i.data::text else '' end) as full_line offset 0) l
   ), payload as (
     select string_agg(p.line, E'\n' order by p.n) as lines
-    from (select l.n, l.line, sum(octet_length(l.line) + 1) over (order by l.n) / 5900 as part from line l) p
+    from (select l.n, l.line, sum(octet_length(l.line) + 1) over (order by l.n) / 5800 as part from line l) p
     group by p.part order by p.part
   ), notified as (
     select count(pg_notify(g.notify_channel, sign_payload(p.lines, g.notify_key))::text) as sent from payload p cross join counted g

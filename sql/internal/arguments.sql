@@ -33,8 +33,8 @@ create or replace function check_message(
 language plpgsql immutable
 as $$
 begin
-  perform check_channel(channel, place);
-  perform check_site(site_id, place);
+  perform check_channel(channel, place || 'channel');
+  perform check_site(site_id, place || 'site_id');
   if is_global(channel) and (user_ids is not null or group_ids is not null) then
     raise exception using errcode = 'PB002',
       message = format('%s: a channel under /global/ has no users or groups', place || case when user_ids is null then 'group_ids' else 'user_ids' end),
@@ -48,25 +48,25 @@ begin
 end
 $$;
 
-create or replace function check_channel(channel text, place text default '') returns void
+create or replace function check_channel(channel text, argument text default 'channel') returns void
 language plpgsql immutable
 as $$
 begin
   if not is_channel(channel) then
     raise exception using errcode = 'PB001',
-      message = format('%schannel: %s is not a channel', place, coalesce(quote_literal(left(channel, 300)), 'null')),
+      message = format('%s: %s is not a channel', argument, coalesce(quote_literal(left(channel, 300)), 'null')),
       hint = 'A channel starts with /, has at most 255 characters and no control characters, and is not /__status.';
   end if;
 end
 $$;
 
-create or replace function check_site(site_id text, place text default '') returns void
+create or replace function check_site(site_id text, argument text default 'site_id') returns void
 language plpgsql immutable
 as $$
 begin
   if not is_site(site_id) then
     raise exception using errcode = 'PB004',
-      message = format('%ssite_id: %L is not a site', place, left(site_id, 300)),
+      message = format('%s: %L is not a site', argument, left(site_id, 300)),
       hint = 'A site has 1 to 255 characters and no control characters. Leave it null for no site.';
   end if;
 end
@@ -91,7 +91,7 @@ begin
   if value < 1 then
     raise exception using errcode = 'PB003',
       message = format('%s: must be 1 or more, not %s', argument, value),
-      hint = 'Leave it null for the bus-wide setting.';
+      hint = 'Leave it out for the bus-wide setting.';
   end if;
 end
 $$;

@@ -14,7 +14,7 @@ end;
 
 create or replace function is_id_list(ids jsonb) returns boolean language sql immutable
 return ids is null or jsonb_typeof(ids) = 'null'
-  or jsonb_typeof(ids) = 'array' and not jsonb_path_exists(ids, '$[*] ? (@.type() != "string" && @.type() != "number")', '{}', true);
+  or jsonb_typeof(ids) = 'array' and not jsonb_path_exists(ids, 'strict $[*] ? (@.type() != "string" && @.type() != "number")', '{}', true);
 
 create or replace function is_int(value jsonb) returns boolean language sql immutable
 return value is null or jsonb_typeof(value) = 'null'
@@ -31,6 +31,31 @@ return (
   and is_int(m -> 'max_backlog_size') and is_int(m -> 'max_backlog_age')
 ) is true;
 
+-- What is wrong with a value of the list that is not right: '.key: what', or ': what' about the whole.
+create or replace function batch_item_fault(m jsonb) returns text
+language plpgsql immutable
+as $$
+declare
+  key text;
+begin
+  if jsonb_typeof(m) <> 'object' then
+    return ': must be an object';
+  end if;
+  select k into key from jsonb_object_keys(m - '{channel,data,user_ids,group_ids,client_ids,site_id,max_backlog_size,max_backlog_age}'::text[]) k limit 1;
+  return case
+    when key is not null then format('.%s: is not known', left(key, 300))
+    when jsonb_typeof(m -> 'channel') is distinct from 'string' then '.channel: must be text'
+    when not m ? 'data' then '.data: is missing'
+    when not is_id_list(m -> 'user_ids') then '.user_ids: must be a list of text or numbers'
+    when not is_id_list(m -> 'group_ids') then '.group_ids: must be a list of text or numbers'
+    when not is_id_list(m -> 'client_ids') then '.client_ids: must be a list of text or numbers'
+    when coalesce(jsonb_typeof(m -> 'site_id'), 'null') not in ('string', 'null') then '.site_id: must be text'
+    when not is_int(m -> 'max_backlog_size') then '.max_backlog_size: must be a whole number up to 2147483647'
+    else '.max_backlog_age: must be a whole number up to 2147483647'
+  end;
+end
+$$;
+
 create or replace function check_messages(messages jsonb) returns void
 language plpgsql immutable
 as $$
@@ -41,11 +66,11 @@ begin
     raise exception using errcode = 'PB005', message = 'messages: must be an array of objects',
       hint = 'For example [{"channel": "/chat", "data": "hello"}].';
   end if;
-  select e.n - 1 as i into bad from jsonb_array_elements(messages) with ordinality e(m, n)
+  select e.n - 1 as i, e.m into bad from jsonb_array_elements(messages) with ordinality e(m, n)
     where not is_batch_item(e.m) order by e.n limit 1;
   if found then
     raise exception using errcode = 'PB005',
-      message = format('messages[%s]: is not a message', bad.i),
+      message = format('messages[%s]%s', bad.i, batch_item_fault(bad.m)),
       hint = 'A message is an object with channel (text) and data, and if need be user_ids, group_ids, client_ids (lists of text or numbers), site_id (text), max_backlog_size, max_backlog_age (whole numbers).';
   end if;
   select i.* into bad from batch_items(messages) i
