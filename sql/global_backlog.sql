@@ -7,7 +7,7 @@ begin
   return query
     select m.global_id, m.message_id, c.channel::text, nullif(c.site_id, '')::text, m.data, m.user_ids, m.group_ids, m.client_ids, m.published_at
     from bus b cross join settings s
-    cross join generate_series(greatest(coalesce(after_global_id, 0), b.last_global_id - s.max_global_backlog_size, 0) + 1, b.last_global_id) w(id)
+    cross join generate_series(greatest(least(coalesce(after_global_id, 0), b.last_global_id), b.last_global_id - s.max_global_backlog_size, 0) + 1, b.last_global_id) w(id)
     cross join lateral (select t.* from global_ring t where t.slot = (w.id % b.ring_size)::int offset 0) r
     cross join lateral (select t.* from channels t where t.id = r.channel_id offset 0) c
     cross join lateral (select t.* from readable(c, r.message_id - 1, r.message_id) t offset 0) m

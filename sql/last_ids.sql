@@ -3,7 +3,11 @@ create or replace function last_ids(channels text[], site_id text default null) 
 language plpgsql stable security definer set search_path from current set enable_seqscan = off
 as $$
 begin
-  perform check_channel(w.channel), check_site(last_ids.site_id) from unnest(last_ids.channels) w(channel);
+  perform check_site(last_ids.site_id);
+  if last_ids.channels is null then
+    raise exception using errcode = 'PB001', message = 'channels: must be a list of channels, not null';
+  end if;
+  perform check_channel(w.channel, format('channels[%s]', w.n)) from unnest(last_ids.channels) with ordinality w(channel, n);
   return array(
     select coalesce(c.last_id, 0)
     from unnest(last_ids.channels) with ordinality w(channel, n)

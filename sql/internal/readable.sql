@@ -7,7 +7,7 @@ begin atomic
   select m.*
   from settings s
   cross join generate_series(
-    greatest(after_id, c.first_id - 1, c.last_id - coalesce(c.max_backlog_size, s.max_backlog_size)) + 1,
+    greatest(least(after_id, c.last_id), c.first_id - 1, c.last_id - coalesce(c.max_backlog_size, s.max_backlog_size)) + 1,
     least(upto_id, c.last_id)) id
   cross join lateral (
     select t.* from messages t where t.channel_id = c.id and t.slot = (id % c.ring_size)::int offset 0
