@@ -10,7 +10,7 @@ const sweepMs = 30_000;
 const maxRetryMs = 2_000;
 
 export interface DispatcherOptions {
-  reader: Reader;
+  reader: Pick<Reader, 'read' | 'readGlobal'>;
   /** Something failed that will be tried again. */
   onTrouble: (what: string, error: unknown) => void;
 }

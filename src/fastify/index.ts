@@ -96,10 +96,10 @@ function toClientId(params: unknown): string {
 
 function addBodyParsers(app: FastifyInstance, { bodyLimit, maxChannels }: Settings): void {
   app.removeAllContentTypeParsers();
-  const parse = (read: typeof parseForm) => async (_request: FastifyRequest, body: string) => read(body, maxChannels);
-  const options = { parseAs: 'string', bodyLimit } as const;
-  app.addContentTypeParser<string>('application/x-www-form-urlencoded', options, parse(parseForm));
-  app.addContentTypeParser<string>('application/json', options, parse(parseJson));
+  const parse = (read: typeof parseForm) => async (_request: FastifyRequest, body: Buffer) => read(body, maxChannels);
+  const options = { parseAs: 'buffer', bodyLimit } as const;
+  app.addContentTypeParser<Buffer>('application/x-www-form-urlencoded', options, parse(parseForm));
+  app.addContentTypeParser<Buffer>('application/json', options, parse(parseJson));
 }
 
 /** Coded errors as they are; of others, Fastify's own complaints about a request. The rest is for the log alone. */

@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer';
 import { checkChannel } from '../arguments.js';
 import { errors } from '../errors.js';
 
@@ -10,12 +11,18 @@ export interface PollRequest {
 }
 
 /** Reads a form (`/chat=5&__seq=1`). */
-export function parseForm(body: string, maxChannels: number): PollRequest {
+export function parseForm(bytes: Buffer, maxChannels: number): PollRequest {
+  const body = decode(bytes);
+  // URLSearchParams would make another channel of it: one that stays silent.
+  if (body.includes('%') && !isPercentEncoded(body)) {
+    throw new errors.BAD_BODY('has a percent sign that does not begin a character of UTF-8');
+  }
   return collect(new URLSearchParams(body), maxChannels);
 }
 
 /** Reads a JSON object (`{"/chat":5,"__seq":1}`). */
-export function parseJson(body: string, maxChannels: number): PollRequest {
+export function parseJson(bytes: Buffer, maxChannels: number): PollRequest {
+  const body = decode(bytes);
   if (body === '') return { channels: new Map(), sequence: 0 };
   let value: unknown;
   try {
@@ -27,6 +34,20 @@ export function parseJson(body: string, maxChannels: number): PollRequest {
     throw new errors.BAD_BODY('must be an object of channels and ids, such as {"/chat":5}');
   }
   return collect(Object.entries(value), maxChannels);
+}
+
+function decode(bytes: Buffer): string {
+  if (!isUtf8(bytes)) throw new errors.BAD_BODY('is not UTF-8');
+  return bytes.toString();
+}
+
+function isPercentEncoded(body: string): boolean {
+  try {
+    decodeURIComponent(body);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 function collect(entries: Iterable<[string, unknown]>, maxChannels: number): PollRequest {

@@ -1,0 +1,171 @@
+import { mock } from 'node:test';
+import { setImmediate as turn } from 'node:timers/promises';
+import fc from 'fast-check';
+import t from 'tap';
+import type { Cursor } from '../../src/dispatcher/cursor.js';
+import { Dispatcher } from '../../src/dispatcher/dispatcher.js';
+import { SimulatedBus } from './fixtures/simulated-bus.js';
+import { Witness } from './fixtures/witness.js';
+
+// Retries of failed reads wait for the test.
+mock.timers.enable({ apis: ['setTimeout'] });
+
+const channels = ['/a', '/b'];
+const which = fc.nat({ max: 20 });
+const channel = fc.constantFrom(...channels);
+
+const action = fc.oneof(
+  { weight: 6, arbitrary: fc.record({ do: fc.constant('publish' as const), channel, inline: fc.boolean() }) },
+  { weight: 5, arbitrary: fc.record({ do: fc.constant('deliver' as const), count: fc.integer({ min: 1, max: 4 }) }) },
+  {
+    weight: 4,
+    arbitrary: fc.record({
+      do: fc.constant('open' as const),
+      channel: fc.constantFrom(...channels, null),
+      from: fc.integer({ min: -4, max: 8 }),
+      fresh: fc.boolean(),
+      patience: fc.option(fc.integer({ min: 1, max: 5 }), { freq: 3 }),
+    }),
+  },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('close' as const), which }) },
+  { weight: 5, arbitrary: fc.record({ do: fc.constant('run a read' as const), which }) },
+  { weight: 5, arbitrary: fc.record({ do: fc.constant('answer a read' as const), which }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('fail a read' as const), which }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('replay' as const), which }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('trim' as const), which }) },
+  {
+    weight: 3,
+    arbitrary: fc.record({
+      do: fc.constantFrom('lose the connection', 'notice the loss', 'listen', 'be connected', 'retry'),
+    }),
+  },
+);
+type Step = (typeof action extends fc.Arbitrary<infer Action> ? Action : never) & { pause: boolean };
+const steps = fc.array(
+  fc.tuple(action, fc.boolean()).map(([step, pause]) => ({ ...step, pause })),
+  { maxLength: 80, size: 'max' },
+);
+
+class Run {
+  readonly bus = new SimulatedBus();
+  readonly dispatcher = new Dispatcher({ reader: this.bus, onTrouble: () => {} });
+  readonly cursors: [Cursor, Witness][] = [];
+
+  take(step: Step): void {
+    const { bus, dispatcher } = this;
+    switch (step.do) {
+      case 'publish':
+        bus.publish('', step.channel, step.inline);
+        break;
+      case 'deliver':
+        bus.deliver(dispatcher, step.count);
+        break;
+      case 'open':
+        this.open(step.channel, step.from, step.fresh, step.patience);
+        break;
+      case 'close':
+        this.close(step.which);
+        break;
+      case 'run a read':
+        bus.runRead(step.which);
+        break;
+      case 'answer a read':
+        bus.answerRead(step.which);
+        break;
+      case 'fail a read':
+        bus.failRead(step.which);
+        break;
+      case 'replay':
+        bus.replay(dispatcher, step.which);
+        break;
+      case 'trim':
+        bus.trim(step.which);
+        break;
+      case 'lose the connection':
+        bus.loseConnection();
+        break;
+      case 'notice the loss':
+        bus.noticeLoss(dispatcher);
+        break;
+      case 'listen':
+        bus.listen(dispatcher);
+        break;
+      case 'be connected':
+        bus.connected(dispatcher);
+        break;
+      case 'retry':
+        mock.timers.tick(10_000);
+        break;
+    }
+  }
+
+  open(channel: string | null, from: number, fresh: boolean, patience: number | null): void {
+    const { bus, dispatcher } = this;
+    const witness = new Witness(
+      {
+        all: () => (channel === null ? bus.messages : bus.channelOf('', channel)),
+        idOf: (message) => (channel === null ? message.globalId : message.messageId),
+        isTrimmed: (message) => bus.trimmed.has(message.globalId),
+      },
+      from,
+      fresh || !dispatcher.isConnected,
+      patience ?? Number.POSITIVE_INFINITY,
+    );
+    const cursor = channel === null ? dispatcher.openAll(from, witness) : dispatcher.open('', channel, from, witness);
+    this.cursors.push([cursor, witness]);
+    cursor.start(fresh);
+  }
+
+  close(which: number): void {
+    const [cursor, witness] = this.cursors[which % this.cursors.length] ?? [];
+    if (!cursor || !witness || witness.state === 'failed') return;
+    cursor.close();
+    witness.state = 'closed';
+  }
+
+  connect(): void {
+    this.bus.listen(this.dispatcher);
+    this.bus.connected(this.dispatcher);
+  }
+
+  /** Connected, everything delivered, every read answered. */
+  async settle(): Promise<void> {
+    const { bus, dispatcher } = this;
+    if (!bus.isListening) bus.noticeLoss(dispatcher);
+    this.connect();
+    for (let quiet = 0; quiet < 3; quiet++) {
+      await turn();
+      mock.timers.tick(10_000);
+      bus.deliver(dispatcher, Number.POSITIVE_INFINITY);
+      while (bus.isReading) {
+        bus.runRead(0);
+        bus.answerRead(0);
+        quiet = 0;
+      }
+    }
+  }
+}
+
+t.test(
+  'whatever the order of commits, notifications, reads and reconnects: none lost, none twice, in order',
+  async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.boolean(), steps, async (isConnected, steps) => {
+        const run = new Run();
+        if (isConnected) run.connect();
+        for (const step of steps) {
+          run.take(step);
+          if (step.pause) await turn();
+        }
+        await run.settle();
+        for (const [cursor, witness] of run.cursors) witness.conclude(cursor);
+        const complaints = run.cursors.flatMap(([, witness]) => witness.complaints);
+        if (complaints.length > 0) throw new Error(complaints.join('\n'));
+        const live = run.cursors.filter(([, witness]) => witness.state === 'live').length;
+        if (run.dispatcher.counts.cursors !== live) throw new Error('cursors were left behind');
+        run.dispatcher.close();
+      }),
+      { numRuns: 3000 },
+    );
+  },
+);
