@@ -1,0 +1,110 @@
+import t from 'tap';
+import { needsBrowser, TestBrowser } from '../helpers/browser.js';
+import { ClientPage, type ClientSettings } from '../helpers/pages/client-page.js';
+import { serveClient } from '../helpers/pages/served-client.js';
+import { until } from '../helpers/until.js';
+
+const browser = new TestBrowser(t);
+
+interface Transport {
+  page: string;
+  settings: ClientSettings;
+  /** What tells it from the others. */
+  contentType: string;
+  query: string;
+}
+
+const json = 'application/json; charset=utf-8';
+const transports: Record<string, Transport> = {
+  streaming: { page: 'client.html', settings: {}, contentType: 'text/plain; charset=utf-8', query: '' },
+  'streaming with jQuery': { page: 'jquery.html', settings: {}, contentType: 'text/plain; charset=utf-8', query: '' },
+  'long polling': { page: 'client.html', settings: { enableChunkedEncoding: false }, contentType: json, query: '' },
+  'long polling with jQuery': {
+    page: 'jquery.html',
+    settings: { enableChunkedEncoding: false },
+    contentType: json,
+    query: '',
+  },
+  polling: { page: 'client.html', settings: { enableLongPolling: false }, contentType: json, query: '?dlp=t' },
+};
+
+const awkward = [
+  'Grüße, 世界, עולם, 👩‍👩‍👧‍👦',
+  '</script><script>throw new Error("run")</script><!--',
+  '|',
+  '\r\n|\r\n',
+  '\r\n||\r\n',
+  'line\u2028and\u2029paragraph, \t tab, \u0001, "quotes", back\\slash, \\u0041, &amp; %20 +',
+  { '\r\n|\r\n': ['\r\n|\r\n', { '': null }], __proto__key: 1, channel: '/__status', message_id: -1 },
+];
+
+for (const [name, { page: file, settings, contentType, query }] of Object.entries(transports)) {
+  t.test(name, needsBrowser, async (t) => {
+    const { publish, context, url } = await serveClient(t, browser);
+    const page = await ClientPage.open(context, `${url}/${file}`, { callbackInterval: 100, ...settings });
+    await page.subscribe('/a', -1);
+    await page.untilPosition('/a', 0);
+
+    // One by one, so that each is sent live.
+    for (const [i, data] of awkward.entries()) {
+      await publish('/a', data);
+      await page.untilReceived(i + 1);
+    }
+    t.strictSame(
+      (await page.received()).map(({ data }) => data),
+      awkward,
+      'whatever the text',
+    );
+
+    const large = [7_999, 8_000, 100_000, 1_000_000].map(textOfJsonSize);
+    for (const text of large) await publish('/a', text);
+    await page.untilReceived(awkward.length + large.length);
+    const received = (await page.received()).slice(awkward.length);
+    // Not compared as a whole: the difference would be a megabyte to read.
+    t.strictSame(
+      received.map(({ data }, i) => data === large[i]),
+      large.map(() => true),
+      'whatever the size',
+    );
+
+    for (const answer of page.answers) t.match(answer, { query, contentType, status: 200 });
+    if (contentType === json) t.ok(page.answers.length >= awkward.length);
+    else t.equal(page.answers.length, 1, 'all on one request');
+    t.strictSame(page.complaints, []);
+  });
+}
+
+/** Of two-byte characters, for some to be cut in two by the network. */
+function textOfJsonSize(bytes: number): string {
+  const text = 'x'.repeat(bytes % 2) + 'ü'.repeat(Math.floor(bytes / 2) - 1);
+  if (Buffer.byteLength(JSON.stringify(text)) !== bytes) throw new Error(`not of ${bytes} bytes`);
+  return text;
+}
+
+t.test('a page that hangs does not fill the server, and gets all when it goes on', needsBrowser, async (t) => {
+  let letGo = () => {};
+  const held = new Promise<void>((resolve) => {
+    letGo = resolve;
+  });
+  const { bus, database, context, url } = await serveClient(t, browser, {}, (app) => {
+    app.get('/held', () => held.then(() => 'go on'));
+  });
+  const page = await ClientPage.open(context, url, { callbackInterval: 100 });
+  await page.subscribe('/a', -1);
+  await page.untilPosition('/a', 0);
+
+  // A synchronous request stops all scripts of the page, and its reading with them.
+  const hanging = page.hangOn('/held');
+  // Far more than the buffers on the way take in.
+  const large = `select message_bus.publish('/a', to_jsonb(n || repeat('x', 1000000))) from generate_series($1::int, $2) n`;
+  for (let n = 1; n <= 40; n += 4) await database.query(large, [n, n + 3]);
+  await until(() => bus.dispatcher.counts.cursors === 0, 'the page was cut off');
+  letGo();
+  await hanging;
+
+  await page.untilPosition('/a', 40);
+  t.strictSame(
+    (await page.received()).map(({ data }) => Number.parseInt(String(data), 10)),
+    Array.from({ length: 40 }, (_, i) => i + 1),
+  );
+});

@@ -1,0 +1,154 @@
+import { createReadStream } from 'node:fs';
+import { createRequire } from 'node:module';
+import { fileURLToPath } from 'node:url';
+import type { FastifyInstance } from 'fastify';
+import type { BrowserContext, Page, Request } from 'playwright-core';
+import { until } from '../until.js';
+
+const require = createRequire(import.meta.url);
+const here = (name: string) => fileURLToPath(new URL(name, import.meta.url));
+const files: Record<string, string> = {
+  'client.html': here('client.html'),
+  'jquery.html': here('jquery.html'),
+  'recorder.js': here('recorder.js'),
+  'ajax.js': here('ajax.js'),
+  'message-bus.js': require.resolve('message-bus-client/assets/message-bus.js'),
+  'jquery.js': require.resolve('jquery'),
+};
+
+/** Pages with the unmodified npm client, for the application under test to serve. */
+export function servePages(app: FastifyInstance): void {
+  for (const [name, path] of Object.entries(files)) {
+    const type = name.endsWith('.html') ? 'text/html; charset=utf-8' : 'text/javascript; charset=utf-8';
+    app.get(`/${name}`, (_request, reply) => reply.type(type).send(createReadStream(path)));
+  }
+}
+
+/** One call of a callback. */
+export interface Received {
+  callback: string;
+  data: unknown;
+  globalId: number;
+  messageId: number;
+}
+
+export interface Answer {
+  /** Of the poll. */
+  query: string;
+  status: number;
+  contentType: string | undefined;
+}
+
+/** Those settings of the client that tests change. */
+export interface ClientSettings {
+  callbackInterval?: number;
+  minPollInterval?: number;
+  maxPollInterval?: number;
+  enableChunkedEncoding?: boolean;
+  enableLongPolling?: boolean;
+  headers?: Record<string, string>;
+}
+
+// In the page.
+declare const MessageBus: ClientSettings & {
+  clientId: string;
+  callbacks: { channel: string; last_id: number }[];
+  unsubscribe(channel: string, callback?: unknown): boolean;
+  pause(): void;
+  resume(): void;
+};
+declare const recorder: {
+  received: Received[];
+  callbacks: Record<string, unknown>;
+  subscribe(channel: string, lastId: number | undefined, name: string): void;
+  hangOn(path: string): void;
+};
+
+/** A browser tab with the original client. */
+export class ClientPage {
+  /** What the client or the page found wrong. */
+  readonly complaints: string[] = [];
+  /** In the order that they were sent. */
+  readonly polls: Request[] = [];
+  /** In the order that they began. */
+  readonly answers: Answer[] = [];
+
+  private constructor(readonly page: Page) {
+    page.on('pageerror', (error) => this.complaints.push(String(error)));
+    page.on('console', (message) => {
+      if (/FAIL/.test(message.text())) this.complaints.push(message.text());
+    });
+    page.on('request', (request) => {
+      if (request.method() === 'POST') this.polls.push(request);
+    });
+    page.on('response', (response) => {
+      if (response.request().method() !== 'POST') return;
+      const contentType = response.headers()['content-type'];
+      this.answers.push({ query: new URL(response.url()).search, status: response.status(), contentType });
+    });
+  }
+
+  static async open(context: BrowserContext, url: string, settings: ClientSettings = {}): Promise<ClientPage> {
+    const opened = new ClientPage(await context.newPage());
+    await opened.page.goto(url.endsWith('.html') ? url : `${url}/client.html`);
+    await opened.page.evaluate((changed) => {
+      Object.assign(MessageBus, changed);
+    }, settings);
+    return opened;
+  }
+
+  /** `name` tells callbacks apart where a channel has several. */
+  async subscribe(channel: string, lastId?: number, name = channel): Promise<void> {
+    await this.page.evaluate(([to, from, as]) => recorder.subscribe(to, from, as), [channel, lastId, name] as const);
+  }
+
+  /** As in the client: a `*` at the end of the channel stands for anything; with a name, only that callback. */
+  unsubscribe(channel: string, name?: string): Promise<boolean> {
+    return this.page.evaluate(
+      ([from, of]) => MessageBus.unsubscribe(from, of === undefined ? undefined : recorder.callbacks[of]),
+      [channel, name] as const,
+    );
+  }
+
+  pause(): Promise<void> {
+    return this.page.evaluate(() => MessageBus.pause());
+  }
+
+  resume(): Promise<void> {
+    return this.page.evaluate(() => MessageBus.resume());
+  }
+
+  /** The page stands still until this path is answered. */
+  async hangOn(path: string): Promise<void> {
+    await this.page.evaluate((url) => recorder.hangOn(url), path);
+  }
+
+  clientId(): Promise<string> {
+    return this.page.evaluate(() => MessageBus.clientId);
+  }
+
+  received(): Promise<Received[]> {
+    return this.page.evaluate(() => recorder.received);
+  }
+
+  /** Where the client stands in a channel; -1 until it was told. */
+  position(channel: string): Promise<number | undefined> {
+    return this.page.evaluate((of) => MessageBus.callbacks.find((each) => each.channel === of)?.last_id, channel);
+  }
+
+  async untilPosition(channel: string, id: number): Promise<void> {
+    await until(async () => (await this.position(channel)) === id, `the page is at ${id} of ${channel}`);
+  }
+
+  async untilAtLeast(channel: string, id: number): Promise<void> {
+    await until(
+      async () => ((await this.position(channel)) ?? -1) >= id,
+      `the page is at ${id} of ${channel} or further`,
+    );
+  }
+
+  async untilReceived(count: number): Promise<void> {
+    const enough = () => this.page.evaluate((wanted) => recorder.received.length >= wanted, count);
+    await until(enough, `the page has received ${count} messages`);
+  }
+}
