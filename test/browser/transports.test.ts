@@ -45,6 +45,8 @@ for (const [name, { page: file, settings, contentType, query }] of Object.entrie
     await page.subscribe('/a', -1);
     await page.untilPosition('/a', 0);
 
+    if (name === 'polling') await until(() => page.answers.length >= 3, 'polls were answered without news');
+
     // One by one, so that each is sent live.
     for (const [i, data] of awkward.entries()) {
       await publish('/a', data);
