@@ -94,12 +94,15 @@ do $$
 declare
   f regprocedure;
 begin
-  for f in select p.oid from pg_proc p where p.pronamespace = ${pg.escapeLiteral(schema)}::regnamespace and p.proacl is null loop
+  for f in
+    select p.oid from pg_proc p join pg_namespace n on n.oid = p.pronamespace
+    where n.nspname = ${pg.escapeLiteral(schema)} and p.proacl is null
+  loop
     execute format('revoke execute on function %s from public', f);
   end loop;
 end
 $$;
-`.replace('::regnamespace', '::text::regnamespace');
+`;
 }
 
 function migrations(files: [string, string][]): Record<string, Migration> {
