@@ -82,7 +82,31 @@ export const errors = {
     503,
   ),
   QUERY_FAILED: createError<[string]>('POSTBUS_QUERY_FAILED', 'Postgres refused: %s.', 500),
+  NOT_LISTENING: createError<[]>(
+    'POSTBUS_NOT_LISTENING',
+    'The connection that listens to Postgres is down; what is published does not arrive until it is back.',
+    503,
+  ),
   CLOSED: createError<[]>('POSTBUS_CLOSED', 'This bus was closed. Create a new one with createBus().', 503),
+
+  // Server and command line
+  NO_DATABASE_URL: createError<[string]>(
+    'POSTBUS_NO_DATABASE_URL',
+    'No database: set DATABASE_URL, or run `npx postbus serve` in this folder for an embedded one (%s).',
+    500,
+  ),
+  CANNOT_LISTEN: createError<[string, string]>(
+    'POSTBUS_CANNOT_LISTEN',
+    'Cannot listen on %s: %s. Choose another address with --host and --port, or HOST and PORT.',
+    500,
+  ),
+  EMBEDDED_GONE: createError<[]>(
+    'POSTBUS_EMBEDDED_GONE',
+    'The embedded Postgres has ended, and the server with it. The end of .postbus/postgres.log says why.',
+    500,
+  ),
+  NO_ROUTE: createError<[]>('POSTBUS_NO_ROUTE', 'Nothing is served at this address.', 404),
+  NOT_NOW: createError<[]>('POSTBUS_NOT_NOW', 'The server cannot do this at the moment. Its log says why.', 503),
 };
 
 export type PostbusErrorCode = `POSTBUS_${string}`;

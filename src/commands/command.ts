@@ -1,0 +1,106 @@
+import { type ParseArgsConfig, parseArgs } from 'node:util';
+
+export interface Option {
+  /** What the value is, as the help calls it; without it the option has none. */
+  value?: string;
+  help: string;
+}
+
+export interface Command {
+  name: string;
+  /** What follows the name, such as `<channel> <json>`. */
+  operands: string;
+  /** One line for the list of commands. */
+  summary: string;
+  /** What more there is to say; lines of at most 100 characters. */
+  details: string;
+  options: Record<string, Option>;
+  /** Imports what it needs by itself: nobody waits for a server to be loaded to read the help. */
+  run(args: Arguments): Promise<void>;
+}
+
+/** The command line cannot be understood as it is. */
+export class UsageError extends Error {}
+
+export const databaseOptions: Record<string, Option> = {
+  'database-url': { value: 'url', help: 'the database; default: DATABASE_URL' },
+  schema: { value: 'name', help: 'the schema of the bus; default: message_bus' },
+};
+
+const helpOption: Record<string, Option> = { help: { help: 'print this' } };
+
+/** The options and operands of one call, each checked when it is asked for. */
+export class Arguments {
+  readonly operands: readonly string[];
+  readonly #values: Record<string, unknown>;
+
+  constructor(command: Command, args: string[]) {
+    const options: ParseArgsConfig['options'] = {};
+    for (const [name, { value }] of Object.entries({ ...command.options, ...helpOption })) {
+      options[name] = { type: value === undefined ? 'boolean' : 'string' };
+    }
+    try {
+      const { values, positionals } = parseArgs({ args, options, allowPositionals: true });
+      this.#values = values;
+      this.operands = positionals;
+    } catch (error) {
+      throw new UsageError(error instanceof Error ? error.message : String(error));
+    }
+  }
+
+  flag(name: string): boolean {
+    return this.#values[name] === true;
+  }
+
+  text(name: string): string | undefined {
+    const value = this.#values[name];
+    if (value === '') throw new UsageError(`--${name} is empty`);
+    return typeof value === 'string' ? value : undefined;
+  }
+
+  integer(name: string, least: number, most: number): number | undefined {
+    const text = this.text(name);
+    return text === undefined ? undefined : toInteger(text, `--${name}`, least, most);
+  }
+
+  list(name: string): string[] | undefined {
+    const items = this.text(name)?.split(',');
+    if (items?.includes('')) throw new UsageError(`--${name} has an empty item`);
+    return items;
+  }
+
+  get schema(): string {
+    return this.text('schema') ?? 'message_bus';
+  }
+
+  noOperands(): void {
+    if (this.operands.length > 0) throw new UsageError(`unexpected argument: ${this.operands[0]}`);
+  }
+}
+
+export function toInteger(text: string, what: string, least: number, most: number): number {
+  const number = Number(text);
+  if (!/^-?\d+$/.test(text) || number < least || number > most) {
+    throw new UsageError(`${what} must be a whole number from ${least} to ${most}, not ${text}`);
+  }
+  return number;
+}
+
+/** An environment variable; set to nothing, it counts as not set. */
+export function environment(name: string): string | undefined {
+  return process.env[name] || undefined;
+}
+
+export function helpFor(command: Command): string {
+  const usage = `Usage: postbus ${command.name} [options] ${command.operands}`.trimEnd();
+  const rows = Object.entries({ ...command.options, ...helpOption }).map(
+    ([name, { value, help }]): [string, string] => [value === undefined ? `--${name}` : `--${name} <${value}>`, help],
+  );
+  return [usage, '', `${command.summary}.`, command.details, 'Options:', ...columns(rows)].join('\n');
+}
+
+/** Lines of two columns, the second one aligned. */
+export function columns(rows: [string, string][]): string[] {
+  const width = Math.max(...rows.map(([left]) => left.length));
+  return rows.map(([left, right]) => `  ${left.padEnd(width)}  ${right}`);
+}

@@ -1,0 +1,42 @@
+import { type Command, databaseOptions, environment, toInteger, UsageError } from './command.js';
+import { givenDatabaseUrl } from './database-url.js';
+
+const logLevels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'];
+
+export const serveCommand: Command = {
+  name: 'serve',
+  operands: '',
+  summary: 'Serves polls over HTTP',
+  details: `
+Without a database it starts a Postgres of its own, which keeps its data in .postbus/ of the current
+folder. Creates the schema, or brings it up to date. Prints its address when it is ready; logs go to
+stderr. GET /health/live and GET /health/ready tell how it is. SIGINT or SIGTERM stops it.
+
+Environment: DATABASE_URL, HOST, PORT, LOG_LEVEL (${logLevels.join(', ')}; default: warn)
+`,
+  options: {
+    demo: { help: 'serve a chat page on /, where everyone can publish to /chat' },
+    host: { value: 'host', help: 'the address to listen on; default: HOST, or 127.0.0.1' },
+    port: { value: 'port', help: 'the port to listen on, 0 for a free one; default: PORT, or 3000' },
+    ...databaseOptions,
+  },
+  async run(args) {
+    args.noOperands();
+    const fromEnvironment = environment('PORT');
+    const logLevel = environment('LOG_LEVEL') ?? 'warn';
+    if (!logLevels.includes(logLevel)) {
+      throw new UsageError(`LOG_LEVEL must be one of ${logLevels.join(', ')}, not ${logLevel}`);
+    }
+    const { serve } = await import('../server/serve.js');
+    await serve({
+      databaseUrl: givenDatabaseUrl(args),
+      schema: args.schema,
+      demo: args.flag('demo'),
+      host: args.text('host') ?? environment('HOST') ?? '127.0.0.1',
+      port:
+        args.integer('port', 0, 65_535) ??
+        (fromEnvironment === undefined ? 3000 : toInteger(fromEnvironment, 'PORT', 0, 65_535)),
+      logLevel,
+    });
+  },
+};

@@ -1,0 +1,51 @@
+import { STATUS_CODES } from 'node:http';
+import Fastify, { type FastifyError, type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
+import { createBus } from '../bus.js';
+import { errors } from '../errors.js';
+import postbus from '../fastify/index.js';
+import { DatabaseProbe } from './database-probe.js';
+import { demo } from './demo.js';
+import { health } from './health.js';
+
+export interface ServerOptions {
+  connectionString: string;
+  schema: string;
+  /** Serve the chat page, and whoever likes to publish to it. `embedded`: the database is the server's own one. */
+  demo?: { embedded: boolean } | undefined;
+  /** Of pino; its lines go to stderr. */
+  logLevel: string;
+}
+
+/** The standalone server, ready to listen: polls for everyone, health, and the demo where wanted. Closes its bus. */
+export async function createServer(options: ServerOptions): Promise<FastifyInstance> {
+  const { connectionString, schema } = options;
+  const app = Fastify({
+    logger: { level: options.logLevel, stream: process.stderr },
+    // What is not as asked for is refused, not mended.
+    ajv: { customOptions: { coerceTypes: false, removeAdditional: false } },
+  });
+  const bus = createBus({ connectionString, schema, logger: app.log });
+  const probe = new DatabaseProbe(connectionString, schema);
+  app.addHook('onClose', async () => {
+    await Promise.all([bus.close(), probe.close()]);
+  });
+  app.setErrorHandler(answerError);
+  app.setNotFoundHandler(() => {
+    throw new errors.NO_ROUTE();
+  });
+  await app.register(postbus, { bus });
+  await app.register(health, { bus, probe });
+  if (options.demo) await app.register(demo, { bus, schema, embedded: options.demo.embedded });
+  return app;
+}
+
+/** What the client did wrong, it is told; what went wrong here is for the log. */
+function answerError(error: FastifyError, request: FastifyRequest, reply: FastifyReply): void {
+  let told = error;
+  if ((error.statusCode ?? 500) >= 500) {
+    request.log.error({ err: error }, 'a request failed');
+    told = new errors.NOT_NOW();
+  }
+  const statusCode = told.statusCode ?? 500;
+  reply.code(statusCode).send({ statusCode, code: told.code, error: STATUS_CODES[statusCode], message: told.message });
+}

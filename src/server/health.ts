@@ -1,0 +1,48 @@
+import { STATUS_CODES } from 'node:http';
+import type { FastifyInstance } from 'fastify';
+import type { Bus } from '../bus.js';
+import { errors, isPostbusError } from '../errors.js';
+import type { DatabaseProbe } from './database-probe.js';
+
+interface HealthOptions {
+  bus: Bus;
+  probe: DatabaseProbe;
+}
+
+/**
+ * `/health/live`: this process runs; restart it when there is no answer. `/health/ready`: messages come and go;
+ * send it no requests otherwise.
+ */
+export async function health(app: FastifyInstance, { bus, probe }: HealthOptions): Promise<void> {
+  let failure: string | undefined;
+
+  app.addHook('onRequest', async (_request, reply) => {
+    reply.header('cache-control', 'no-store');
+  });
+
+  app.get('/health/live', async () => ({ status: 'live' }));
+
+  app.get('/health/ready', async (request, reply) => {
+    try {
+      await probe.check();
+      if (!bus.isConnected) throw new errors.NOT_LISTENING();
+      failure = undefined;
+      return { status: 'ready' };
+    } catch (err) {
+      const code = isPostbusError(err) ? err.code : 'POSTBUS_NOT_NOW';
+      // Details name hosts and users: for the log, and there once, however often somebody asks.
+      if (code !== failure) request.log.warn({ err }, 'not ready');
+      failure = code;
+      return reply.code(503).send({ statusCode: 503, code, error: STATUS_CODES[503], message: reasons[code] ?? other });
+    }
+  });
+}
+
+const other = 'The database does not do what it is asked to. The log has its error.';
+const reasons: Record<string, string> = {
+  POSTBUS_NO_SERVER: 'The database does not answer.',
+  POSTBUS_CONNECTION_LOST: 'The database does not answer.',
+  POSTBUS_BAD_CREDENTIALS: 'The database refuses the login.',
+  POSTBUS_NO_DATABASE: 'The database is not there.',
+  POSTBUS_NOT_LISTENING: new errors.NOT_LISTENING().message,
+};

@@ -1,0 +1,17 @@
+import pg from 'pg';
+
+// Command lines for a POSIX shell, as a person would write them where that is right.
+const plainName = /^[a-z_][a-z0-9_]*$/;
+
+/** `database`: an expansion of the shell, so that the line shows no password. */
+export function psqlCommand(database: string, schema: string): string {
+  const name = plainName.test(schema) ? schema : pg.escapeIdentifier(schema);
+  const sql = `select ${name}.publish('/chat', '{"from": "psql", "text": "hello"}')`;
+  return `psql "${database}" -c "${sql.replace(/[\\"$`]/g, '\\$&')}"`;
+}
+
+export function postbusCommand(schema: string): string {
+  const name = plainName.test(schema) ? schema : `'${schema.replaceAll("'", "'\\''")}'`;
+  const option = schema === 'message_bus' ? '' : ` --schema=${name}`;
+  return `npx postbus publish${option} /chat '{"from": "postbus", "text": "hello"}'`;
+}

@@ -1,0 +1,42 @@
+/** How long a stop may take. */
+const patienceMs = 10_000;
+/** A Ctrl-C reaches this process from the terminal, and once more from npm where that started it. */
+const echoMs = 500;
+
+/** Someone wants this process to stop. */
+export interface StopSignals {
+  readonly requested: Promise<void>;
+  readonly isRequested: boolean;
+  /** From now on the process ends by itself soon, or by force. */
+  stopping(): void;
+}
+
+/** The first SIGINT or SIGTERM asks for a stop; a later one, or a stop that takes too long, is the end. */
+export function listenForStopSignals(): StopSignals {
+  let requestedAt: number | undefined;
+  let resolve = () => {};
+  const requested = new Promise<void>((settle) => {
+    resolve = settle;
+  });
+  const stopping = () => {
+    setTimeout(() => process.exit(1), patienceMs).unref();
+  };
+  const onSignal = () => {
+    if (requestedAt === undefined) {
+      requestedAt = performance.now();
+      stopping();
+      resolve();
+    } else if (performance.now() - requestedAt > echoMs) {
+      process.exit(1);
+    }
+  };
+  process.on('SIGINT', onSignal);
+  process.on('SIGTERM', onSignal);
+  return {
+    requested,
+    get isRequested() {
+      return requestedAt !== undefined;
+    },
+    stopping,
+  };
+}
