@@ -37,6 +37,9 @@ t.test('a command line that makes no sense', async (t) => {
     [['serve', '--port', ''], /--port is empty/],
     [['serve'], /PORT must be a whole number from 0 to 65535, not -1/, { PORT: '-1' }],
     [['serve'], /LOG_LEVEL must be one of fatal, .* not loud/, { LOG_LEVEL: 'loud' }],
+    [['serve'], /DATABASE_URL must look like postgres:/, { DATABASE_URL: 'localhost' }],
+    [['serve'], /DATABASE_URL must look like .* as %xx/, { DATABASE_URL: 'postgres://u:se/cret@localhost/a' }],
+    [['publish', '/a', '1', '--database-url', 'mysql://a/b'], /--database-url must look like postgres:/],
     [['migrate', '--print=yes'], /'--print'.* See postbus migrate --help/],
     [['publish', '/a'], /give a channel and one piece of JSON/],
     [['publish', '/a', '1', '2'], /give a channel and one piece of JSON/],
@@ -54,6 +57,7 @@ t.test('a command line that makes no sense', async (t) => {
     t.strictSame([code, stdout], [2, ''], args.join(' '));
     t.match(stderr, message);
     t.match(stderr, /^postbus: .*\n$/, 'one line');
+    t.notMatch(stderr, /se\/cret/);
   }
 });
 

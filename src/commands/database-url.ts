@@ -1,12 +1,27 @@
 import { readFile } from 'node:fs/promises';
 import { errors } from '../errors.js';
-import { type Arguments, environment } from './command.js';
+import { type Arguments, environment, UsageError } from './command.js';
 
 /** Where a running `postbus serve` of this folder keeps the address of its embedded Postgres. */
 const embeddedUrlFile = '.postbus/url';
 
 export function givenDatabaseUrl(args: Arguments): string | undefined {
-  return args.text('database-url') ?? environment('DATABASE_URL');
+  const option = args.text('database-url');
+  const url = option ?? environment('DATABASE_URL');
+  if (url !== undefined && !isConnectionString(url)) {
+    const source = option === undefined ? 'DATABASE_URL' : '--database-url';
+    // Without the value: there may be a password in it.
+    throw new UsageError(
+      `${source} must look like postgres://user:password@host:5432/database, with special characters in the password as %xx`,
+    );
+  }
+  return url;
+}
+
+/** pg takes nearly everything for one, and then looks for a host that nobody has named. */
+function isConnectionString(text: string): boolean {
+  const isSocket = /^(\/|socket:)/.test(text);
+  return isSocket || (/^postgres(ql)?:\/\//.test(text) && URL.canParse(text));
 }
 
 /** The database that was given, or the embedded one of this folder. */
