@@ -8,6 +8,8 @@ import { Feed, type FeedContext } from './feed.js';
 const idleFeedMs = 120_000;
 const sweepMs = 30_000;
 const maxRetryMs = 2_000;
+// That many cursors are served before other work of the process is looked at.
+const cursorsPerTurn = 256;
 
 export interface DispatcherOptions {
   reader: Pick<Reader, 'read' | 'readGlobal'>;
@@ -30,7 +32,7 @@ export class Dispatcher {
   /** Global id of the last notice; undefined after a (re)connect, until the next one. */
   #globalId: number | undefined;
   #sweeper: NodeJS.Timeout | undefined;
-  #unflushed: Feed[] = [];
+  readonly #unflushed = new Set<Feed>();
   readonly #retries = new Map<NodeJS.Timeout, () => void>();
   readonly #context: FeedContext = {
     connection: () => this.#connection,
@@ -114,13 +116,15 @@ export class Dispatcher {
 
   /** What several notifications bring in one turn goes out together: one write for each client. */
   #flushSoon(feed: Feed): void {
-    this.#unflushed.push(feed);
-    if (this.#unflushed.length > 1) return;
-    setImmediate(() => {
-      const feeds = this.#unflushed;
-      this.#unflushed = [];
-      for (const each of feeds) each.flush();
-    });
+    this.#unflushed.add(feed);
+    if (this.#unflushed.size === 1) setImmediate(() => this.#flushSome());
+  }
+
+  /** A write costs microseconds, thousands block the process: between shares of them, others have their turn. */
+  #flushSome(): void {
+    const share = Math.ceil(cursorsPerTurn / this.#unflushed.size);
+    for (const feed of this.#unflushed) if (!feed.flushSome(share)) this.#unflushed.delete(feed);
+    if (this.#unflushed.size > 0) setImmediate(() => this.#flushSome());
   }
 
   #missed(): void {

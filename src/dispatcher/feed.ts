@@ -14,10 +14,17 @@ export interface Source {
 export interface FeedContext {
   /** 0 while notifications do not come in; else a number that changes with each interruption. */
   connection(): number;
-  /** Calls the feed's flush() at the end of this turn of the event loop. */
+  /** Calls the feed's flushSome(), from the end of this turn of the event loop on, until it is done. */
   flushSoon(feed: Feed): void;
   /** A read failed; resolves to whether to try again, when it is time to. */
   readFailed(error: unknown, failures: number): Promise<boolean>;
+}
+
+/** A batch on its way to the cursors. */
+interface Round {
+  cursors: Iterator<Cursor>;
+  batch: Batch;
+  lastId: number;
 }
 
 /**
@@ -40,6 +47,7 @@ export class Feed {
   #early = new Map<number, StoredMessage | null>();
   /** Dispatched in this turn of the event loop, not yet handed to the cursors. */
   #turn: StoredMessage[] = [];
+  #round: Round | undefined;
 
   constructor(
     readonly source: Source,
@@ -72,13 +80,25 @@ export class Feed {
     }
   }
 
-  /** Hands what was dispatched to the cursors. */
-  flush(): void {
-    if (this.#turn.length > 0 && this.lastId !== undefined) {
-      const batch = new Batch(this.#turn);
-      this.#turn = [];
-      for (const cursor of this.cursors) cursor.receive(batch, this.lastId);
+  /**
+   * Hands what was dispatched to at most so many cursors; returns whether some are still without. What is dispatched
+   * meanwhile gathers for the next round.
+   */
+  flushSome(most: number): boolean {
+    for (let calls = 0; calls < most; calls++) {
+      this.#round ??= this.#nextRound();
+      if (this.#round === undefined) return false;
+      const { cursors, batch, lastId } = this.#round;
+      const next = cursors.next();
+      if (next.done) this.#round = undefined;
+      else next.value.receive(batch, lastId);
     }
+    return this.#round !== undefined || this.#turn.length > 0;
+  }
+
+  /** Hands what was dispatched to all cursors, now. */
+  flush(): void {
+    while (this.flushSome(1000)) {}
   }
 
   /** A cursor has read up to this id, in this connection(). */
@@ -150,6 +170,13 @@ export class Feed {
   #dispatch(id: number, message: StoredMessage): void {
     this.lastId = id;
     this.#turn.push(message);
-    if (this.#turn.length === 1) this.context.flushSoon(this);
+    if (this.#turn.length === 1 && this.#round === undefined) this.context.flushSoon(this);
+  }
+
+  #nextRound(): Round | undefined {
+    if (this.#turn.length === 0 || this.lastId === undefined) return undefined;
+    const batch = new Batch(this.#turn);
+    this.#turn = [];
+    return { cursors: this.cursors.values(), batch, lastId: this.lastId };
   }
 }
