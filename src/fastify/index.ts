@@ -54,9 +54,12 @@ async function routes(app: FastifyInstance, settings: Settings): Promise<void> {
     app.post<{ Body?: PollRequest; Querystring: { dlp?: string } }>(url, (request, reply) => {
       const clientId = toClientId(request.params);
       const start = ({ viewer, site }: Awaited<ReturnType<typeof lookUp>>) => {
-        const client = `${site}\t${viewer.userId ?? ''}\t${clientId}`;
+        // Hung up while the lookups were under way.
+        if (reply.raw.destroyed) return;
+        // Neither sites nor ids of users hold a NUL: no client can pass for another user's.
+        const client = `${site}\0${viewer.userId ?? ''}\0${clientId}`;
         const waits =
-          settings.longPollingEnabled && request.query.dlp !== 't' && polls.parked < settings.maxActiveClients;
+          settings.longPollingEnabled && request.query.dlp !== 't' && polls.waiting < settings.maxActiveClients;
         const streaming = waits && settings.chunkedEncodingEnabled && request.headers['dont-chunk'] === undefined;
         const poll = new Poll({
           dispatcher: bus.dispatcher,
@@ -66,7 +69,6 @@ async function routes(app: FastifyInstance, settings: Settings): Promise<void> {
           waits: waits ? settings.longPollingInterval : 0,
           streaming,
           answer: streaming ? new StreamedAnswer(reply) : new WholeAnswer(reply),
-          onPark: () => polls.park(),
           onClose: () => polls.leave(client, poll),
         });
         // Its client has hung up, or has its answer.

@@ -16,9 +16,8 @@ export interface PollOptions {
   /** Whether it goes on to wait after an answer. */
   streaming: boolean;
   answer: Answer;
-  onPark: () => void;
   /** Called once, when the poll no longer takes part in anything. */
-  onClose: (poll: Poll) => void;
+  onClose: () => void;
 }
 
 /**
@@ -38,8 +37,8 @@ export class Poll implements Sink {
 
   constructor(private readonly options: PollOptions) {}
 
-  get isParked(): boolean {
-    return this.#parked;
+  get mayWait(): boolean {
+    return this.options.waits > 0;
   }
 
   /** Of the same client, the poll with the higher number is the newer one. */
@@ -108,8 +107,8 @@ export class Poll implements Sink {
     if (this.#closed) return;
     this.#closed = true;
     clearTimeout(this.#timer);
-    this.options.onClose(this);
     this.#parked = false;
+    this.options.onClose();
     for (const cursor of this.#cursors) cursor.close();
     this.#cursors = [];
     this.#out = [];
@@ -139,7 +138,6 @@ export class Poll implements Sink {
     const frame = this.#takeFrame();
     if (waits > 0 && request.channels.size > 0 && (streaming || !isNews)) {
       this.#parked = true;
-      this.options.onPark();
       this.#timer = setTimeout(() => this.end(), waits);
       if (streaming) answer.begin(frame, true);
     } else {

@@ -14,7 +14,7 @@ export function openBus(t: Test, url: string, options: Partial<BusOptions> = {})
     warn: (details: object, message: string) => void log.push({ level: 'warn', message, details }),
     error: (details: object, message: string) => void log.push({ level: 'error', message, details }),
   };
-  const bus = createBus({ connectionString: url, logger, ...options });
+  const bus = createBus({ ...(options.pool ? {} : { connectionString: url }), logger, ...options });
   t.teardown(() => bus.close());
   return Object.assign(bus, { log });
 }
