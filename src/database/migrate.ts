@@ -1,5 +1,5 @@
 import { readdir, readFile } from 'node:fs/promises';
-import { CompiledQuery, Kysely, type Migration, Migrator, PostgresDialect } from 'kysely';
+import { CompiledQuery, Kysely, Migrator, PostgresDialect } from 'kysely';
 import pg from 'pg';
 import { errors } from '../errors.js';
 import { codedError } from './coded-error.js';
@@ -19,16 +19,19 @@ const migrationLockTable = 'schema_migration_lock';
  * @throws POSTBUS_NEWER_SCHEMA when a newer postbus has migrated it; POSTBUS_NO_PERMISSION when the role may not.
  */
 export async function migrate(pool: pg.Pool, schema: string): Promise<void> {
+  checkSchema(schema);
   const { files, functions } = await load();
   let client: pg.PoolClient | undefined;
   try {
     client = await pool.connect();
-    await client.query('begin');
+    // Otherwise those who wait for the lock might not see what was done meanwhile.
+    await client.query('begin isolation level read committed');
     await client.query('select pg_advisory_xact_lock(hashtextextended($1, 0))', [`postbus migrate ${schema}`]);
+    await createSchema(client, schema);
     await client.query(preamble(schema));
     await migrateTables(client, schema, files);
     await client.query(functions);
-    await client.query(lockDown(schema));
+    await client.query(lockDown);
     await client.query('commit');
     client.release();
   } catch (error) {
@@ -38,6 +41,12 @@ export async function migrate(pool: pg.Pool, schema: string): Promise<void> {
   }
 }
 
+/** "if not exists" would ask for the right to create schemas even where somebody has made this one for us. */
+async function createSchema(client: pg.PoolClient, schema: string): Promise<void> {
+  const { rowCount } = await client.query('select from pg_namespace where nspname = $1', [schema]);
+  if (rowCount === 0) await client.query(`create schema ${pg.escapeIdentifier(schema)}`);
+}
+
 /** Runs what is new, in the transaction that the client has open. */
 async function migrateTables(client: pg.PoolClient, schema: string, files: [string, string][]): Promise<void> {
   // Kysely gives the client back after each query; it is the caller's.
@@ -45,21 +54,32 @@ async function migrateTables(client: pg.PoolClient, schema: string, files: [stri
   client.release = () => {};
   const pool = { connect: async () => client, end: async () => {} };
   const db = new Kysely<Record<string, never>>({ dialect: new PostgresDialect({ pool }) });
+  // Kept by ourselves: in the aborted transaction Kysely fails once more, and reports that.
+  let failure: unknown;
+  const up = (text: string) => async (db: Kysely<unknown>) => {
+    await db.executeQuery(CompiledQuery.raw(text)).catch((error) => {
+      failure = error;
+      throw error;
+    });
+  };
+  const migrations = Object.fromEntries(files.map(([name, text]) => [name, { up: up(text) }]));
   const migrator = new Migrator({
     db,
-    provider: { getMigrations: async () => migrations(files) },
+    provider: { getMigrations: async () => migrations },
     migrationTableName: migrationTable,
     migrationLockTableName: migrationLockTable,
     migrationTableSchema: schema,
     disableTransactions: true,
   });
-  const { error } = await migrator.migrateToLatest();
-  client.release = release;
-  if (error) throw newerSchema(error, schema) ?? error;
+  const { error } = await migrator.migrateToLatest().finally(() => {
+    client.release = release;
+  });
+  if (error) throw failure ?? newerSchema(error, schema) ?? error;
 }
 
 /** The whole SQL, for those who apply it by hand to a new database. */
 export async function printMigration(schema: string): Promise<string> {
+  checkSchema(schema);
   const { files, functions } = await load();
   const records = `
 create table ${migrationTable} (name varchar(255) not null primary key, timestamp varchar(255) not null);
@@ -70,46 +90,55 @@ ${files.map(([name]) => `  (${pg.escapeLiteral(name)}, to_char(now() at time zon
 `;
   return [
     'begin;',
+    `create schema if not exists ${pg.escapeIdentifier(schema)};`,
     preamble(schema),
     ...files.map(([, text]) => text),
     records,
     functions,
-    lockDown(schema),
+    lockDown,
     'commit;',
     '',
   ].join('\n');
 }
 
-// The files name no schema: the search path does, and each function keeps it ("set search_path from current").
-function preamble(schema: string): string {
-  const name = pg.escapeIdentifier(schema);
-  return `create schema if not exists ${name};\nset local search_path = ${name}, pg_temp;\nset local check_function_bodies = off;\nset local client_min_messages = warning;\n`;
+// Means the user's name in a search path, quoted or not.
+function checkSchema(schema: string): void {
+  if (schema === '$user') throw new errors.BAD_OPTION('schema', 'cannot be "$user", which stands for another name');
 }
 
-// Functions can be called by everyone unless one says otherwise. Only those that nobody has granted yet are
-// touched: a grant to public that an operator has made stays.
-function lockDown(schema: string): string {
+// The files name no schema: the search path does, and each function keeps it ("set search_path from current").
+// It also notes which functions are there already, for the last step.
+function preamble(schema: string): string {
   return `
+set local search_path = ${pg.escapeIdentifier(schema)}, pg_temp;
+set local check_function_bodies = off;
+set local client_min_messages = warning;
+do $$
+begin
+  perform set_config('postbus.functions', array(
+    select p.oid from pg_proc p join pg_namespace n on n.oid = p.pronamespace where n.nspname = current_schema()
+  )::text, true);
+end
+$$;
+`;
+}
+
+// Functions can be called by everyone unless one says otherwise. Only new ones are touched: a grant to public that
+// an operator has made later stays.
+const lockDown = `
 do $$
 declare
   f regprocedure;
 begin
   for f in
     select p.oid from pg_proc p join pg_namespace n on n.oid = p.pronamespace
-    where n.nspname = ${pg.escapeLiteral(schema)} and p.proacl is null
+    where n.nspname = current_schema() and p.oid <> all (current_setting('postbus.functions')::oid[])
   loop
     execute format('revoke execute on function %s from public', f);
   end loop;
 end
 $$;
 `;
-}
-
-function migrations(files: [string, string][]): Record<string, Migration> {
-  return Object.fromEntries(
-    files.map(([name, text]) => [name, { up: async (db) => void (await db.executeQuery(CompiledQuery.raw(text))) }]),
-  );
-}
 
 // Kysely tells of a migration that it has a record but no file of in words alone.
 function newerSchema(error: unknown, schema: string): Error | undefined {

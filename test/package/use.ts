@@ -12,5 +12,6 @@ const failure: unknown = await decorated.publish('/chat', { hello: 'world' }).ca
 if (!(failure instanceof Error && 'code' in failure && failure.code === 'POSTBUS_NO_SERVER')) throw failure;
 
 const handler = (message: Message): string => message.channel;
-if (typeof handler !== 'function' || !(await printMigration('bus')).includes('publish_many')) throw new Error('incomplete');
+if (typeof handler !== 'function' || !(await printMigration('bus')).includes('publish_many'))
+  throw new Error('incomplete');
 await bus.close();
