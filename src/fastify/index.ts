@@ -4,6 +4,7 @@ import fastifyPlugin from 'fastify-plugin';
 import type { Bus } from '../bus.js';
 import { errors, isPostbusError } from '../errors.js';
 import { StreamedAnswer, WholeAnswer } from './answers.js';
+import { drain } from './drain.js';
 import { type PostbusOptions, type Settings, toSettings } from './options.js';
 import { ParkedPolls } from './parked-polls.js';
 import { Poll } from './poll.js';
@@ -36,6 +37,7 @@ async function postbus(app: FastifyInstance, options: PostbusOptions): Promise<v
 async function routes(app: FastifyInstance, settings: Settings): Promise<void> {
   const { bus } = settings;
   const polls = new ParkedPolls();
+  const responses = new Set<FastifyReply['raw']>();
 
   addBodyParsers(app, settings);
   app.setErrorHandler(answerError);
@@ -47,7 +49,10 @@ async function routes(app: FastifyInstance, settings: Settings): Promise<void> {
     await bus.connect().catch((err) => app.log.error({ err }, 'the message bus is not connected'));
   });
   // Fastify waits for requests under way before it closes: let the parked ones go first.
-  app.addHook('preClose', async () => polls.endAll());
+  app.addHook('preClose', async () => {
+    polls.endAll();
+    await drain(responses);
+  });
 
   // Fastify puts the prefix before them. A wildcard, because parameters have a length limit of their own.
   for (const url of ['/message-bus', '/message-bus/*']) {
@@ -71,8 +76,12 @@ async function routes(app: FastifyInstance, settings: Settings): Promise<void> {
           answer: streaming ? new StreamedAnswer(reply) : new WholeAnswer(reply),
           onClose: () => polls.leave(client, poll),
         });
+        responses.add(reply.raw);
         // Its client has hung up, or has its answer.
-        reply.raw.on('close', () => poll.close());
+        reply.raw.on('close', () => {
+          responses.delete(reply.raw);
+          poll.close();
+        });
         if (polls.enter(client, poll)) poll.start();
         else poll.end();
       };

@@ -11,6 +11,8 @@ import { until } from '../helpers/until.js';
 async function open(t: Test, options: Partial<PostbusOptions> = {}) {
   const { url: connectionString } = await createDatabase(t);
   const pool = new pg.Pool({ connectionString });
+  // Dropping the database may be faster than its connections end.
+  pool.on('error', () => {});
   const bus = openBus(t, connectionString, { pool });
   t.teardown(() => pool.end());
   const { url } = await listen(t, { bus, ...options });

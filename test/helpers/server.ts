@@ -8,7 +8,8 @@ export async function listen(
   options: PostbusOptions,
   prepare: (app: FastifyInstance) => void = () => {},
 ): Promise<{ app: FastifyInstance; url: string }> {
-  const app = Fastify({ logger: false });
+  // A fetch that is aborted may leave a connection on which nothing was ever asked: Node would wait a minute for it.
+  const app = Fastify({ logger: false, forceCloseConnections: true });
   prepare(app);
   await app.register(postbus, options);
   t.teardown(() => app.close());
