@@ -272,7 +272,7 @@ export class Bus {
   }
 
   async #notifyChannel(): Promise<string> {
-    const rows = await this.#database.query<{ notify_channel: string; notify_key: Buffer }>(
+    const rows = await this.#database.read<{ notify_channel: string; notify_key: Buffer }>(
       `select notify_channel, notify_key from ${this.#database.name('node_state')}()`,
     );
     const state = rows[0];

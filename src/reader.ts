@@ -60,7 +60,7 @@ export class Reader {
   }
 
   async readOne(site: string, channel: string, messageId: number): Promise<StoredMessage | undefined> {
-    const [row] = await this.database.query<Row>(
+    const [row] = await this.database.read<Row>(
       `select message_id, global_id, user_ids, group_ids, client_ids, data::text as data
         from ${this.database.name('get_message')}($1, $2, $3)`,
       [channel, messageId, site === '' ? null : site],
@@ -70,7 +70,7 @@ export class Reader {
 
   /** The same for all channels together, by global id. */
   async readGlobal(after: number): Promise<ReadResult> {
-    const rows = await this.database.query<Row & { last_global_id: number; site: string; channel: string }>(
+    const rows = await this.database.read<Row & { last_global_id: number; site: string; channel: string }>(
       `select * from ${this.database.name('read_global')}($1)`,
       [after],
     );
@@ -92,7 +92,7 @@ export class Reader {
     this.#waiting.clear();
     this.#queries++;
     try {
-      const rows = await this.database.query<Row & { request: number; last_id: number }>(
+      const rows = await this.database.read<Row & { request: number; last_id: number }>(
         `select * from ${this.database.name('read_channels')}($1, $2, $3)`,
         [requests.map((r) => r.site), requests.map((r) => r.channel), requests.map((r) => r.after)],
       );

@@ -15,6 +15,8 @@ const types: pg.CustomTypesConfig = {
     oid === pg.types.builtins.INT8 && format !== 'binary' ? Number : pg.types.getTypeParser(oid, format),
 };
 
+const maxAttempts = 5;
+
 /** The pool that everything but the listener goes through; turns what Postgres says into coded errors. */
 export class Database {
   readonly #pool: pg.Pool;
@@ -58,6 +60,18 @@ export class Database {
       return result.rows;
     } catch (error) {
       throw codedError(error, this.schema);
+    }
+  }
+
+  /** A query that changes nothing: asked again where the connection breaks under it. */
+  async read<Row extends pg.QueryResultRow>(text: string, values: unknown[] = []): Promise<Row[]> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await this.query<Row>(text, values);
+      } catch (error) {
+        // The pool hands out idle connections; after an interruption, several of them may be dead.
+        if (attempt === maxAttempts || !(error instanceof errors.CONNECTION_LOST)) throw error;
+      }
     }
   }
 
