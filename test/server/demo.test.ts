@@ -121,7 +121,7 @@ t.test('what cannot be posted', async (t) => {
 });
 
 for (const embedded of [true, false]) {
-  for (const schema of ['message_bus', 'Bus 7 "$HOME" `id` \\ \'x\'']) {
+  for (const schema of ['message_bus', 'Bus 7 "$HOME" `id` <b>&amp; \\ \'x\'']) {
     t.test(`the commands work as shown: ${schema}${embedded ? ', embedded' : ''}`, async (t) => {
       const app = await openDemo(t, { schema, embedded });
       const folder = makeFolder(t);
@@ -177,6 +177,9 @@ function shellArguments(folder: string, line: string, env: Record<string, string
 async function query(url: string, sql: string): Promise<void> {
   const client = new pg.Client(url);
   await client.connect();
-  await client.query(sql);
-  await client.end();
+  try {
+    await client.query(sql);
+  } finally {
+    await client.end();
+  }
 }
