@@ -10,7 +10,7 @@ import {
   isGlobal,
   siteOf,
 } from './arguments.js';
-import { Database, type DatabaseOptions } from './database/database.js';
+import { checkConnectionString, Database, type DatabaseOptions } from './database/database.js';
 import { Listener } from './database/listener.js';
 import { migrate } from './database/migrate.js';
 import { Dispatcher } from './dispatcher/dispatcher.js';
@@ -91,6 +91,7 @@ export class Bus {
     if (options.pool && options.connectionString !== undefined) {
       throw new errors.BAD_OPTION('connectionString', 'comes with a pool. Give one of the two');
     }
+    checkConnectionString(options.connectionString);
     this.#logger = options.logger ?? consoleLogger;
     this.#database = new Database(options, schema, (err) =>
       this.#logger.warn({ err }, 'an idle database connection broke; the pool replaces it'),

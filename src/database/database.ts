@@ -17,6 +17,20 @@ const types: pg.CustomTypesConfig = {
 
 const maxAttempts = 5;
 
+/** pg would complain of it at the first connection, in the words of its URL parser. @throws POSTBUS_BAD_OPTION */
+export function checkConnectionString(connectionString: unknown): void {
+  if (connectionString === undefined) return;
+  try {
+    if (typeof connectionString === 'string' && connectionString !== '') {
+      new pg.Client({ connectionString });
+      return;
+    }
+  } catch {
+    // It holds the password, so it is not repeated.
+  }
+  throw new errors.BAD_OPTION('connectionString', 'must be a URL such as postgres://user:password@host:5432/database');
+}
+
 /** The pool that everything but the listener goes through; turns what Postgres says into coded errors. */
 export class Database {
   readonly #pool: pg.Pool;

@@ -113,18 +113,19 @@ function addBodyParsers(app: FastifyInstance, { bodyLimit, maxChannels }: Settin
   app.addContentTypeParser<Buffer>('application/json', options, parse(parseJson));
 }
 
-/** Coded errors as they are; of others, Fastify's own complaints about a request. The rest is for the log alone. */
+/**
+ * What is wrong with a request is told in full. What is wrong with the server only by its code: the words may name hosts
+ * and users, and are for the log.
+ */
 function answerError(error: FastifyError, request: FastifyRequest, reply: FastifyReply): void {
   const status = error.statusCode ?? 500;
-  const isTold = isPostbusError(error) || (status < 500 && status >= 400);
-  if (status >= 500) request.log.error({ err: error }, 'a poll failed');
-  const message =
-    error.code === 'POSTBUS_QUERY_FAILED' || !isTold ? 'The poll failed; the log has the error.' : error.message;
+  const isRequests = status >= 400 && status < 500;
+  if (!isRequests) request.log.error({ err: error }, 'a poll failed');
   reply.code(status).send({
     statusCode: status,
-    code: isTold ? error.code : 'POSTBUS_POLL_FAILED',
+    code: isRequests || isPostbusError(error) ? error.code : 'POSTBUS_POLL_FAILED',
     error: STATUS_CODES[status] ?? 'Error',
-    message,
+    message: isRequests ? error.message : 'The poll failed; the log of the server has the error.',
   });
 }
 
