@@ -1,24 +1,25 @@
--- Bus-wide settings; one row. Rarely written: see configure() and expire_all_backlogs().
+-- Bus-wide settings and secrets; one row. Rarely written: see configure() and expire_all_backlogs().
 create table settings (
   singleton boolean primary key default true check (singleton),
   clear_every int not null default 100,
   max_backlog_size int not null default 1000,
   max_global_backlog_size int not null default 2000,
   max_backlog_age int not null default 604800,
-  expired_global_id bigint not null default 0  -- messages up to here were dropped by expire_all_backlogs()
+  expired_global_id bigint not null default 0, -- messages up to here were dropped by expire_all_backlogs()
+  -- Any role may LISTEN on a channel whose name it knows, and NOTIFY on it: the name keeps strangers from
+  -- reading along, the key keeps what they send from being believed.
+  notify_channel text not null default 'message_bus_' || replace(gen_random_uuid()::text, '-', ''),
+  notify_key bytea not null default sha256(convert_to(gen_random_uuid()::text || gen_random_uuid()::text, 'UTF8'))
 );
 insert into settings default values;
 
 -- The counter behind global ids; one row. Its lock, held to the end of a transaction, makes global ids
 -- visible in their order. It is taken last of all locks: publish() leaves it to announce(), at commit.
+-- Narrow, so that a page has room for the versions that waiting publishers keep from being pruned.
 create table bus (
   singleton boolean primary key default true check (singleton),
   last_global_id bigint not null default 0,
-  ring_size int not null default 2000,         -- slots of global_ring
-  -- Any role may LISTEN on a channel whose name it knows, and NOTIFY on it: the name keeps strangers from
-  -- reading along, the key keeps what they send from being believed.
-  notify_channel text not null default 'message_bus_' || replace(gen_random_uuid()::text, '-', ''),
-  notify_key bytea not null default sha256(convert_to(gen_random_uuid()::text || gen_random_uuid()::text, 'UTF8'))
+  ring_size int not null default 2000          -- slots of global_ring
 ) with (fillfactor = 10);
 insert into bus default values;
 

@@ -61,7 +61,7 @@ begin
       returning c.id, c.site_id, c.channel, c.last_id, c.ring_size, t.count, t.size
   ), counted as (
     update bus set last_global_id = last_global_id + total
-      returning last_global_id - total as before, ring_size, notify_channel, notify_key
+      returning last_global_id - total as before, ring_size
   ), numbered as materialized (
     select i.*, c.id as channel_id, c.last_id - c.count + i.k as message_id, g.before + i.n as global_id, c.ring_size,
       i.k > c.count - c.ring_size as kept
@@ -93,7 +93,7 @@ begin
     from (select l.n, l.line, sum(octet_length(l.line) + 1) over (order by l.n) / 5800 as part from line l) p
     group by p.part order by p.part
   ), notified as (
-    select count(pg_notify(g.notify_channel, sign_payload(p.lines, g.notify_key))::text) as sent from payload p cross join counted g
+    select count(pg_notify(s.notify_channel, sign_payload(p.lines, s.notify_key))::text) as sent from payload p
   )
   select array_agg(i.message_id order by i.n), array_agg(i.channel_id) filter (where i.message_id % s.clear_every = 0)
     into ids, due from numbered i, notified;

@@ -12,8 +12,8 @@ declare
   place record;
   line text;
 begin
-  update bus set last_global_id = last_global_id + 1
-    returning bus.last_global_id, bus.ring_size, bus.notify_channel, bus.notify_key
+  update bus b set last_global_id = b.last_global_id + 1 from settings s
+    returning b.last_global_id, b.ring_size, s.notify_channel, s.notify_key
     into next_global_id, slots, notify_channel, notify_key;
   select c.site_id, c.channel, c.ring_size into place from channels c where c.id = new.channel_id;
 

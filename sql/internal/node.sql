@@ -1,11 +1,11 @@
 -- What a node asks of the database. A role that runs nodes needs EXECUTE on these, besides the public functions.
 
--- The NOTIFY channel, the key that signs payloads, and the last global id.
-create or replace function node_state(out notify_channel text, out notify_key bytea, out last_global_id bigint)
+-- The NOTIFY channel and the key that signs payloads.
+create or replace function node_state(out notify_channel text, out notify_key bytea)
 language plpgsql stable security definer set search_path from current
 as $$
 begin
-  select b.notify_channel, b.notify_key, b.last_global_id into node_state.notify_channel, node_state.notify_key, node_state.last_global_id from bus b;
+  select s.notify_channel, s.notify_key into node_state.notify_channel, node_state.notify_key from settings s;
 end
 $$;
 
