@@ -7,6 +7,7 @@ import { Feed, type FeedContext } from './feed.js';
 // Feeds that nobody waits on are kept for so long, for pollers that come back without having to ask the database.
 const idleFeedMs = 120_000;
 const sweepMs = 30_000;
+const minFeeds = 50_000;
 const maxRetryMs = 2_000;
 // That many cursors are served before other work of the process is looked at.
 const cursorsPerTurn = 256;
@@ -31,6 +32,7 @@ export class Dispatcher {
   #closed = false;
   /** Global id of the last notice; undefined after a (re)connect, until the next one. */
   #globalId: number | undefined;
+  #maxFeeds = minFeeds;
   #sweeper: NodeJS.Timeout | undefined;
   readonly #unflushed = new Set<Feed>();
   readonly #retries = new Map<NodeJS.Timeout, () => void>();
@@ -66,6 +68,7 @@ export class Dispatcher {
       feed = new Feed(source, this.#context);
       this.#feeds.set(key, feed);
       this.#scheduleSweep();
+      if (this.#feeds.size === this.#maxFeeds) setImmediate(() => this.#forgetAllIdle());
     }
     return new Cursor(feed, position, sink);
   }
@@ -156,11 +159,21 @@ export class Dispatcher {
 
   #scheduleSweep(): void {
     this.#sweeper ??= setInterval(() => {
-      const before = Date.now() - idleFeedMs;
-      for (const [key, feed] of this.#feeds) {
-        if (feed.cursors.size === 0 && feed.idleSince < before) this.#feeds.delete(key);
-      }
+      this.#forgetIdle(Date.now() - idleFeedMs);
     }, sweepMs).unref();
+  }
+
+  /** Somebody asks for ever new channels. Not in open(): cursors that are about to start look idle there. */
+  #forgetAllIdle(): void {
+    this.#forgetIdle(Number.POSITIVE_INFINITY);
+    // Not to look through all of them each time.
+    this.#maxFeeds = Math.max(minFeeds, 2 * this.#feeds.size);
+  }
+
+  #forgetIdle(since: number): void {
+    for (const [key, feed] of this.#feeds) {
+      if (feed.cursors.size === 0 && feed.idleSince < since) this.#feeds.delete(key);
+    }
   }
 }
 
