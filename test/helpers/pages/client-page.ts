@@ -1,4 +1,4 @@
-import { createReadStream } from 'node:fs';
+import { createReadStream, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import type { FastifyInstance } from 'fastify';
@@ -10,14 +10,18 @@ const here = (name: string) => fileURLToPath(new URL(name, import.meta.url));
 const files: Record<string, string> = {
   'client.html': here('client.html'),
   'jquery.html': here('jquery.html'),
+  'guide.html': here('guide.html'),
   'recorder.js': here('recorder.js'),
-  'ajax.js': here('ajax.js'),
+  'ajax.js': here('../../../demo/ajax.js'),
   'message-bus.js': require.resolve('message-bus-client/assets/message-bus.js'),
   'jquery.js': require.resolve('jquery'),
 };
+const guide = here('../../../docs/clients.md');
 
 /** Pages with the unmodified npm client, for the application under test to serve. */
 export function servePages(app: FastifyInstance): void {
+  const [, adapter = ''] = /## Without jQuery.*?<script>\n(.*?)<\/script>/s.exec(readFileSync(guide, 'utf8')) ?? [];
+  app.get('/guide-adapter.js', (_request, reply) => reply.type('text/javascript; charset=utf-8').send(adapter));
   for (const [name, path] of Object.entries(files)) {
     const type = name.endsWith('.html') ? 'text/html; charset=utf-8' : 'text/javascript; charset=utf-8';
     app.get(`/${name}`, (_request, reply) => reply.type(type).send(createReadStream(path)));
