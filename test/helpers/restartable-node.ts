@@ -21,11 +21,6 @@ export class RestartableNode {
     return `http://127.0.0.1:${this.#port}`;
   }
 
-  get bus(): Bus {
-    if (!this.#running) throw new Error('the node is not running');
-    return this.#running.bus;
-  }
-
   async start(): Promise<void> {
     const silent = { warn: () => {}, error: () => {} };
     const bus = createBus({ connectionString: this.databaseUrl, logger: silent });
