@@ -3,8 +3,9 @@
 --     "max_backlog_size": 10, "max_backlog_age": 60}, …]
 -- All or none. The global counter is locked from here to the end of the transaction, which therefore should end
 -- at once: this is for batches of their own. Channels are locked in sorted order, so that batches cannot deadlock.
+-- Speaks of errors alone, as announce() does.
 create or replace function publish_many(messages jsonb) returns bigint[]
-language plpgsql security definer set search_path from current set enable_seqscan = off
+language plpgsql security definer set search_path from current set enable_seqscan = off set client_min_messages = error
 as $$
 declare
   total int;

@@ -1,8 +1,9 @@
 -- Runs at commit for each message that publish() wrote: gives it its global id and wakes the nodes.
 -- Only here, with all other locks held, is the global counter locked: a transaction that publishes and then
 -- stays open holds up the channels it has published to, never the whole bus.
+-- Speaks of errors alone: on the caller's demand Postgres would tell of plans and notifications, and so the secrets.
 create or replace function announce() returns trigger
-language plpgsql security definer set search_path from current
+language plpgsql security definer set search_path from current set client_min_messages = error
 as $$
 declare
   next_global_id bigint;
