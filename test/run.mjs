@@ -12,7 +12,13 @@ import { createBus } from '../dist/index.js';
 const template = 'postbus_template';
 const server = await startEmbeddedPostgres({
   // What a crash leaves behind is tested on servers that the tests start themselves.
-  settings: { max_connections: '300', fsync: 'off', synchronous_commit: 'off', full_page_writes: 'off' },
+  settings: {
+    max_connections: '300',
+    max_prepared_transactions: '4',
+    fsync: 'off',
+    synchronous_commit: 'off',
+    full_page_writes: 'off',
+  },
 });
 const output = await mkdtemp(join(tmpdir(), 'postbus-test-'));
 try {

@@ -120,6 +120,26 @@ t.test('transactions with one channel each, and batches of many, never deadlock'
   t.equal(await session?.value('select max(global_id) from message_bus.global_backlog()'), acknowledged.messages);
 });
 
+t.test(
+  'of two transactions with two channels each, in opposite orders, one is ended and the other publishes',
+  async (t) => {
+    const database = await createDatabase(t);
+    const [first, second, third] = await threeSessions(t, database);
+    const publish = (channel: string) => `select message_bus.publish('${channel}', '0')`;
+    for (const channel of ['/a', '/b']) await third.value(publish(channel));
+    for (const { client } of [first, second]) await client.query(`set deadlock_timeout = '50ms'; begin`);
+    await first.value(publish('/a'));
+    await second.value(publish('/b'));
+    const outcomes = await Promise.allSettled([first.value(publish('/b')), second.value(publish('/a'))]);
+    t.match(
+      outcomes.filter(({ status }) => status === 'rejected'),
+      [{ reason: { code: '40P01' } }],
+    );
+    for (const { client } of [first, second]) await client.query('commit');
+    t.strictSame(await third.value(`select message_bus.last_ids('{/a,/b}')`), [2, 2]);
+  },
+);
+
 async function threeSessions(t: Test, { url }: TestDatabase): Promise<[Session, Session, Session]> {
   return [await openSession(t, url), await openSession(t, url), await openSession(t, url)];
 }
