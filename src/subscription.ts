@@ -1,5 +1,6 @@
 import type { Cursor, Sink } from './dispatcher/cursor.js';
 import type { Dispatcher } from './dispatcher/dispatcher.js';
+import { errors } from './errors.js';
 import type { Batch } from './frame.js';
 import type { Message, StoredMessage } from './message.js';
 
@@ -37,7 +38,7 @@ export class CallbackSubscription implements Subscription, Sink {
   #queue: StoredMessage[] = [];
   /** Set when the queue was full: messages after this one are to be read again. */
   #resumeAfter: number | undefined;
-  #running: Promise<void> | undefined;
+  #running = false;
   #ended = false;
   #starting: { resolve: () => void; reject: (error: unknown) => void } | undefined;
   #retry: NodeJS.Timeout | undefined;
@@ -64,21 +65,24 @@ export class CallbackSubscription implements Subscription, Sink {
     this.#queue = [];
     this.#cursor?.close();
     clearTimeout(this.#retry);
+    // Only the bus ends it before its caller has it.
+    this.#starting?.reject(new errors.CLOSED());
+    this.#starting = undefined;
     this.options.onEnd(this);
   }
 
   onBatch(_cursor: Cursor, batch: Batch): void {
-    for (const message of batch.messages) {
-      if (this.#queue.length >= maxQueued) {
-        // Let go of the feed: what it sends from here on is in the table.
-        const last = this.#queue[maxQueued - 1];
-        this.#resumeAfter = last && (this.channel === null ? last.globalId : last.messageId);
-        this.#cursor?.close();
-        return;
-      }
-      this.#queue.push(message);
+    const room = maxQueued - this.#queue.length;
+    this.#queue.push(...batch.messages.slice(0, room));
+    if (batch.messages.length > room) {
+      // Let go of the feed: what it sends from here on is in the table.
+      const last = this.#queue.at(-1);
+      this.#resumeAfter = last && (this.channel === null ? last.globalId : last.messageId);
+      this.#cursor?.close();
+      // The cursor will not say so any more; but the place is known, and nothing after it is missed.
+      this.onStarted();
     }
-    this.#running ??= this.#run();
+    if (!this.#running) void this.#run();
   }
 
   onMovedBack(): void {}
@@ -91,6 +95,7 @@ export class CallbackSubscription implements Subscription, Sink {
   onFailed(cursor: Cursor, error: unknown): void {
     if (this.#starting) {
       this.#starting.reject(error);
+      this.#starting = undefined;
       this.end();
     } else {
       this.options.onError(error);
@@ -106,6 +111,7 @@ export class CallbackSubscription implements Subscription, Sink {
   }
 
   async #run(): Promise<void> {
+    this.#running = true;
     for (let message = this.#queue.shift(); message && !this.#ended; message = this.#queue.shift()) {
       try {
         await this.options.callback(message.toMessage());
@@ -118,6 +124,6 @@ export class CallbackSubscription implements Subscription, Sink {
         this.#open(after);
       }
     }
-    this.#running = undefined;
+    this.#running = false;
   }
 }
