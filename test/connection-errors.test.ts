@@ -1,0 +1,82 @@
+import t, { type Test } from 'tap';
+import type { Bus } from '../src/index.js';
+import { openBus } from './helpers/bus.js';
+import { createDatabase } from './helpers/database.js';
+import { createRole } from './helpers/role.js';
+
+// Whatever a program begins with, it is told what is wrong and what to do.
+const beginnings: Record<string, (bus: Bus) => Promise<unknown>> = {
+  connect: (bus) => bus.connect(),
+  publish: (bus) => bus.publish('/a', 1),
+  subscribe: (bus) => bus.subscribe('/a', () => {}),
+  'subscribe to all': (bus) => bus.subscribe(null, () => {}),
+  backlog: (bus) => bus.backlog('/a'),
+  getMessage: (bus) => bus.getMessage('/a', 1),
+  reset: (bus) => bus.reset(),
+};
+
+async function expectEach(t: Test, url: string, error: { code: string; message: RegExp }): Promise<void> {
+  for (const [name, begin] of Object.entries(beginnings)) {
+    const bus = openBus(t, url);
+    await t.rejects(begin(bus), { statusCode: 503, ...error }, name);
+    await bus.close();
+  }
+}
+
+t.test('nothing listens', async (t) => {
+  const { url } = await createDatabase(t);
+  const nobody = new URL(url);
+  nobody.port = '1';
+  await expectEach(t, nobody.href, {
+    code: 'POSTBUS_NO_SERVER',
+    message: /:1\. Check that it runs, and the connection/,
+  });
+});
+
+t.test('a host that does not exist', async (t) => {
+  const error = { code: 'POSTBUS_NO_SERVER', message: /Check that it runs, and the connection string/ };
+  await expectEach(t, 'postgres://postgres:x@no-such-host.invalid/postgres', error);
+});
+
+t.test('a wrong password', async (t) => {
+  const { url } = await createDatabase(t);
+  const wrong = new URL(url);
+  wrong.password = 'wrong';
+  const message = /password authentication failed .*\. Check user and password/;
+  await expectEach(t, wrong.href, { code: 'POSTBUS_BAD_CREDENTIALS', message });
+});
+
+t.test('a database that does not exist', async (t) => {
+  const { url } = await createDatabase(t);
+  const missing = new URL(url);
+  missing.pathname = '/nowhere';
+  await expectEach(t, missing.href, { code: 'POSTBUS_NO_DATABASE', message: /"nowhere".*Create it/ });
+});
+
+t.test('a database that was not migrated', async (t) => {
+  const { url } = await createDatabase(t, { migrated: false });
+  await expectEach(t, url, { code: 'POSTBUS_NO_SCHEMA', message: /"message_bus".*postbus migrate.*bus\.migrate/ });
+});
+
+t.test('a role without rights', async (t) => {
+  const database = await createDatabase(t);
+  const { role, url } = await createRole(t, database);
+  const error = { code: 'POSTBUS_NO_PERMISSION', message: /permission denied for schema message_bus.*grants/ };
+  await expectEach(t, url, error);
+  await database.query(`grant usage on schema message_bus to ${role}`);
+  await expectEach(t, url, { code: 'POSTBUS_NO_PERMISSION', message: /permission denied for function .*grants/ });
+});
+
+t.test('a bus that could not begin goes on once it can', async (t) => {
+  const database = await createDatabase(t, { migrated: false });
+  const bus = openBus(t, database.url);
+  await t.rejects(
+    bus.subscribe('/a', () => {}),
+    { code: 'POSTBUS_NO_SCHEMA' },
+  );
+  await bus.migrate();
+  const received = new Promise((resolve) => {
+    void bus.subscribe('/a', resolve).then(() => bus.publish('/a', 1));
+  });
+  t.match(await received, { data: 1 });
+});
