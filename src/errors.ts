@@ -39,6 +39,7 @@ export const errors = {
     '%s failed; nothing was delivered. The log has its error.',
     500,
   ),
+  POLL_FAILED: createError<[]>('POSTBUS_POLL_FAILED', 'The poll failed; the log of the server has the error.', 500),
   NO_CLIENT_ID: createError<[]>(
     'POSTBUS_NO_CLIENT_ID',
     'The path has no client id: …/message-bus/{client id}/poll.',

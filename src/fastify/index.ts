@@ -120,12 +120,13 @@ function addBodyParsers(app: FastifyInstance, { bodyLimit, maxChannels }: Settin
 function answerError(error: FastifyError, request: FastifyRequest, reply: FastifyReply): void {
   const status = error.statusCode ?? 500;
   const isRequests = status >= 400 && status < 500;
+  const failed = new errors.POLL_FAILED();
   if (!isRequests) request.log.error({ err: error }, 'a poll failed');
   reply.code(status).send({
     statusCode: status,
-    code: isRequests || isPostbusError(error) ? error.code : 'POSTBUS_POLL_FAILED',
+    code: isRequests || isPostbusError(error) ? error.code : failed.code,
     error: STATUS_CODES[status] ?? 'Error',
-    message: isRequests ? error.message : 'The poll failed; the log of the server has the error.',
+    message: isRequests ? error.message : failed.message,
   });
 }
 
