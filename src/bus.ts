@@ -24,9 +24,9 @@ import { CallbackSubscription, type MessageCallback, type Subscription } from '.
 
 export interface BusOptions extends DatabaseOptions {
   /** The schema of the bus; `message_bus` unless said otherwise. */
-  schema?: string;
+  schema?: string | undefined;
   /** Where warnings and errors go that have no caller; pino and `app.log` fit. Default: the console. */
-  logger?: Logger;
+  logger?: Logger | undefined;
 }
 
 export interface SiteOptions {

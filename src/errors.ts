@@ -114,7 +114,7 @@ export type PostbusErrorCode = `POSTBUS_${string}`;
 
 /** An error with one of the codes of the table. */
 export interface PostbusError extends Error {
-  code: string;
+  code: PostbusErrorCode;
   statusCode?: number;
 }
 

@@ -4,9 +4,9 @@ import { codedError } from './coded-error.js';
 
 export interface DatabaseOptions {
   /** `postgres://user:password@host:port/database`. Without it and without a pool, the PG… environment variables count. */
-  connectionString?: string;
+  connectionString?: string | undefined;
   /** A pool to share. It is not ended by close(). */
-  pool?: pg.Pool;
+  pool?: pg.Pool | undefined;
 }
 
 // bigint arrives as a number: ids stay below 2^53.

@@ -7,24 +7,24 @@ type MaybePromise<T> = T | Promise<T>;
 
 export interface PostbusOptions {
   bus: Bus;
-  /** Where the routes lie: `{prefix}/message-bus/…`. */
+  /** Where the routes lie: `{prefix}/message-bus/…`. Fastify's own option: the types allow no undefined. */
   prefix?: string;
   /** The user that a request comes from; null or undefined for nobody. May be async. When it throws, the poll fails. */
-  userIdLookup?: (request: FastifyRequest) => MaybePromise<Id | null | undefined>;
-  groupIdsLookup?: (request: FastifyRequest) => MaybePromise<readonly Id[] | null | undefined>;
-  siteIdLookup?: (request: FastifyRequest) => MaybePromise<string | null | undefined>;
+  userIdLookup?: ((request: FastifyRequest) => MaybePromise<Id | null | undefined>) | undefined;
+  groupIdsLookup?: ((request: FastifyRequest) => MaybePromise<readonly Id[] | null | undefined>) | undefined;
+  siteIdLookup?: ((request: FastifyRequest) => MaybePromise<string | null | undefined>) | undefined;
   /** Whether polls with nothing new may wait. */
-  longPollingEnabled?: boolean;
+  longPollingEnabled?: boolean | undefined;
   /** How long they wait, in ms. */
-  longPollingInterval?: number;
+  longPollingInterval?: number | undefined;
   /** Whether they may be answered as a stream. */
-  chunkedEncodingEnabled?: boolean;
+  chunkedEncodingEnabled?: boolean | undefined;
   /** When so many polls wait, further ones are answered at once. */
-  maxActiveClients?: number;
+  maxActiveClients?: number | undefined;
   /** Channels that one poll may name. */
-  maxChannels?: number;
+  maxChannels?: number | undefined;
   /** Bytes that the body of a poll may have. */
-  bodyLimit?: number;
+  bodyLimit?: number | undefined;
 }
 
 export interface Settings {
