@@ -1,0 +1,205 @@
+// What the compiler must say of the public names: `npx tsc` checks this file, nothing runs it. A line that should not
+// compile and does is an error too.
+import type { FastifyInstance } from 'fastify';
+import postbus, { type PostbusOptions } from '../src/fastify/index.js';
+import {
+  type Bus,
+  type BusOptions,
+  createBus,
+  type Id,
+  isPostbusError,
+  type Logger,
+  type Message,
+  type PostbusErrorCode,
+  printMigration,
+  type Settings,
+  type Subscription,
+} from '../src/index.js';
+
+type Same<A, B> = [A, B] extends [B, A] ? true : false;
+/** `expectType<A>()(value)`: the value is an A, and no more than that. */
+const expectType =
+  <Expected>() =>
+  <Actual>(_value: Actual, ..._same: Same<Expected, Actual> extends true ? [] : ['another type']): void => {};
+
+export async function buses(app: FastifyInstance, bus: Bus): Promise<void> {
+  expectType<Bus>()(createBus());
+  // @ts-expect-error: the type itself must be able to fail
+  expectType<Bus>()(1);
+  createBus({ connectionString: 'postgres://…', schema: 'bus', logger: app.log });
+  createBus({ logger: { warn: () => {}, error: () => {} } });
+  // As it comes from the environment
+  const fromEnvironment: string | undefined = process.env.DATABASE_URL;
+  createBus({ connectionString: fromEnvironment });
+  // @ts-expect-error: not a string
+  createBus({ connectionString: 5432 });
+  // @ts-expect-error: misspelt
+  createBus({ connectionstring: 'postgres://…' });
+  // @ts-expect-error: not a pool
+  createBus({ pool: {} });
+  // @ts-expect-error: lacks error()
+  createBus({ logger: { warn: () => {} } });
+  const options: BusOptions = {};
+  expectType<Bus>()(createBus(options));
+  const logger: Logger = console;
+  createBus({ logger });
+
+  expectType<void>()(await bus.migrate());
+  expectType<void>()(await bus.connect());
+  expectType<boolean>()(bus.isConnected);
+  // @ts-expect-error: for reading
+  bus.isConnected = true;
+  expectType<string>()(await printMigration('message_bus'));
+}
+
+export async function publishing(bus: Bus): Promise<void> {
+  expectType<number>()(await bus.publish('/a', { any: ['json', null] }));
+  await bus.publish('/a', null, { userIds: ['7', 8], groupIds: [9], clientIds: ['c'], siteId: 's' });
+  await bus.publish('/a', null, { maxBacklogSize: 10, maxBacklogAge: 60 });
+  await bus.publish('/a', null, { userIds: undefined, siteId: undefined });
+  const frozen: readonly Id[] = [1, 'b'];
+  await bus.publish('/a', null, { userIds: frozen });
+  // @ts-expect-error: no channel
+  await bus.publish(null, 1);
+  // @ts-expect-error: no data
+  await bus.publish('/a');
+  // @ts-expect-error: a list, not one id
+  await bus.publish('/a', 1, { userIds: 7 });
+  // @ts-expect-error: ids are strings or numbers
+  await bus.publish('/a', 1, { userIds: [true] });
+  // @ts-expect-error: ids are strings or numbers
+  await bus.publish('/a', 1, { clientIds: [null] });
+  // @ts-expect-error: everyone is the list left out, not null
+  await bus.publish('/a', 1, { groupIds: null });
+  // @ts-expect-error: the names of SQL are not those of Node; misspelt targets would reach everyone
+  await bus.publish('/a', 1, { user_ids: ['7'] });
+  // @ts-expect-error: sites are strings
+  await bus.publish('/a', 1, { siteId: 1 });
+  // @ts-expect-error: a number
+  await bus.publish('/a', 1, { maxBacklogSize: '10' });
+}
+
+export async function subscribing(bus: Bus): Promise<void> {
+  const subscription = await bus.subscribe('/a', (message) => {
+    expectType<Message>()(message);
+    expectType<unknown>()(message.data);
+    // @ts-expect-error: data must be looked at before it is used
+    message.data.text;
+  });
+  expectType<Subscription>()(subscription);
+  expectType<string | null>()(subscription.channel);
+  expectType<void>()(await subscription.unsubscribe());
+  await bus.subscribe(null, async () => {}, { lastId: -1 });
+  await bus.subscribe('/a', () => {}, { lastId: 0, siteId: 's' });
+  // @ts-expect-error: all channels are null
+  await bus.subscribe(undefined, () => {});
+  // @ts-expect-error: one channel
+  await bus.subscribe(['/a', '/b'], () => {});
+  // @ts-expect-error: no callback
+  await bus.subscribe('/a');
+  // @ts-expect-error: the callback comes second
+  await bus.subscribe('/a', { lastId: 0 }, () => {});
+  // @ts-expect-error: the callback is given one message
+  await bus.subscribe('/a', (_data: unknown, _globalId: number) => {});
+  // @ts-expect-error: ids of messages are numbers
+  await bus.subscribe('/a', () => {}, { lastId: '5' });
+}
+
+export async function reading(bus: Bus): Promise<void> {
+  expectType<Message[]>()(await bus.backlog('/a'));
+  expectType<Message[]>()(await bus.backlog('/a', 10, { siteId: 's' }));
+  expectType<Message[]>()(await bus.globalBacklog(100));
+  expectType<number>()(await bus.lastId('/a', { siteId: 's' }));
+  expectType<number[]>()(await bus.lastIds(['/a', '/b']));
+  expectType<Message | null>()(await bus.lastMessage('/a'));
+  expectType<Message | null>()(await bus.getMessage('/a', 1));
+  // @ts-expect-error: the id is missing
+  await bus.getMessage('/a');
+  // @ts-expect-error: all channels have globalBacklog()
+  await bus.backlog(null);
+  // @ts-expect-error: the site is an option
+  await bus.backlog('/a', 10, 's');
+  // @ts-expect-error: a list
+  await bus.lastIds('/a');
+  // @ts-expect-error: an id is a number
+  await bus.globalBacklog('100');
+
+  const message: Message<{ text: string }> = {
+    globalId: 1,
+    messageId: 1,
+    channel: '/a',
+    siteId: null,
+    data: { text: 'hello' },
+    userIds: null,
+    groupIds: ['7'],
+    clientIds: null,
+  };
+  expectType<string>()(message.data.text);
+  expectType<string[] | null>()(message.userIds);
+  // @ts-expect-error: targets are strings here
+  message.groupIds = [7];
+  // @ts-expect-error: there is a site, or null
+  message.siteId = undefined;
+}
+
+export async function settings(bus: Bus): Promise<void> {
+  const all: Settings = { clearEvery: 1, maxBacklogSize: 2, maxGlobalBacklogSize: 3, maxBacklogAge: 4 };
+  expectType<void>()(await bus.configure(all));
+  await bus.configure({});
+  // @ts-expect-error: misspelt
+  await bus.configure({ max_backlog_size: 10 });
+  // @ts-expect-error: seconds, as a number
+  await bus.configure({ maxBacklogAge: '7 days' });
+  expectType<void>()(await bus.expireAllBacklogs());
+  expectType<void>()(await bus.reset());
+  expectType<void>()(await bus.close());
+}
+
+export async function plugin(app: FastifyInstance, bus: Bus): Promise<void> {
+  await app.register(postbus, { bus });
+  await app.register(postbus, {
+    bus,
+    prefix: '/bus',
+    userIdLookup: (request) => request.headers['x-user']?.toString(),
+    groupIdsLookup: async (request) => [request.ip, 7],
+    siteIdLookup: () => null,
+    longPollingEnabled: true,
+    longPollingInterval: 25_000,
+    chunkedEncodingEnabled: true,
+    maxActiveClients: 100,
+    maxChannels: 10,
+    bodyLimit: 1024,
+  });
+  expectType<Bus>()(app.messageBus);
+  await app.messageBus.publish('/a', 1);
+  // @ts-expect-error: no bus
+  await app.register(postbus, {});
+  // @ts-expect-error: no options
+  await app.register(postbus);
+  // @ts-expect-error: not a bus
+  await app.register(postbus, { bus: { publish: () => {} } });
+  // @ts-expect-error: misspelt, which would leave everybody nobody
+  await app.register(postbus, { bus, userIDLookup: () => 1 });
+  // @ts-expect-error: ids are strings or numbers
+  await app.register(postbus, { bus, userIdLookup: () => ({ id: 1 }) });
+  // @ts-expect-error: nor is false one
+  await app.register(postbus, { bus, userIdLookup: () => false });
+  // @ts-expect-error: a list
+  await app.register(postbus, { bus, groupIdsLookup: () => 'staff' });
+  // @ts-expect-error: sites are strings
+  await app.register(postbus, { bus, siteIdLookup: async () => 7 });
+  // @ts-expect-error: ms, as a number
+  await app.register(postbus, { bus, longPollingInterval: '25s' });
+  const options: PostbusOptions = { bus };
+  await app.register(postbus, options);
+  // Options handed through
+  await app.register(postbus, { bus, userIdLookup: options.userIdLookup, bodyLimit: undefined });
+}
+
+export function failures(error: unknown): void {
+  if (!isPostbusError(error)) return;
+  expectType<PostbusErrorCode>()(error.code);
+  expectType<number | undefined>()(error.statusCode);
+  // @ts-expect-error: codes begin with POSTBUS_
+  error.code === 'ECONNREFUSED';
+}
