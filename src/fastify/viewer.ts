@@ -15,9 +15,9 @@ export function lookUp(
   clientId: string,
   settings: Settings,
 ): { viewer: Viewer; site: string } | Promise<{ viewer: Viewer; site: string }> {
-  const userId = call('userIdLookup', request, settings.userIdLookup);
-  const groupIds = call('groupIdsLookup', request, settings.groupIdsLookup);
-  const siteId = call('siteIdLookup', request, settings.siteIdLookup);
+  const userId = call(request, settings.userIdLookup);
+  const groupIds = call(request, settings.groupIdsLookup);
+  const siteId = call(request, settings.siteIdLookup);
   if (userId instanceof Promise || groupIds instanceof Promise || siteId instanceof Promise) {
     return Promise.all([
       settle('userIdLookup', request, userId),
@@ -28,15 +28,15 @@ export function lookUp(
   return check(request, clientId, userId, groupIds, siteId);
 }
 
+/** A throw is a rejection: were it to go further, nobody would look after the promises of the lookups before. */
 function call<Answer>(
-  name: string,
   request: FastifyRequest,
   lookup: ((request: FastifyRequest) => Answer) | undefined,
-): Answer | undefined {
+): Answer | Promise<never> | undefined {
   try {
     return lookup?.(request);
   } catch (error) {
-    throw failure(name, request, error);
+    return Promise.reject(error);
   }
 }
 
