@@ -38,11 +38,22 @@ export async function runProgram(t: Test, source: string, databaseUrl: string): 
   return { output: () => output };
 }
 
+const { config } = ts.readConfigFile(`${root}tsconfig.json`, ts.sys.readFile);
+const options = { ...ts.convertCompilerOptionsFromJson(config.compilerOptions, root).options, noEmit: false };
+const host = ts.createCompilerHost(options);
+
+// The programs of a page share their libraries: most of the time goes into reading those.
+const { getSourceFile } = host;
+const libraries = new Map<string, ts.SourceFile | undefined>();
+host.getSourceFile = (name, ...rest) => {
+  if (!name.endsWith('.d.ts')) return getSourceFile(name, ...rest);
+  if (!libraries.has(name)) libraries.set(name, getSourceFile(name, ...rest));
+  return libraries.get(name);
+};
+
 /** Writes the JavaScript beside it; answers what the compiler has to say. */
 function compile(file: string): string[] {
-  const { config } = ts.readConfigFile(`${root}tsconfig.json`, ts.sys.readFile);
-  const { options } = ts.convertCompilerOptionsFromJson(config.compilerOptions, root);
-  const program = ts.createProgram([file], { ...options, noEmit: false });
+  const program = ts.createProgram([file], options, host);
   const { diagnostics } = program.emit();
   return [...ts.getPreEmitDiagnostics(program), ...diagnostics].map(({ messageText }) =>
     ts.flattenDiagnosticMessageText(messageText, '\n'),
