@@ -1,3 +1,4 @@
+import { Kysely, Migrator, PostgresDialect } from 'kysely';
 import pg from 'pg';
 import t from 'tap';
 import { printMigration } from '../src/database/migrate.js';
@@ -94,6 +95,19 @@ t.test('a migration that fails leaves nothing behind', async (t) => {
   await functions.query('drop function message_bus.reset()');
   const bus = openBus(t, functions.url);
   await bus.migrate();
+  t.equal(await bus.publish('/a', 1), 1);
+});
+
+t.test('an application can migrate the bus in a Kysely migration of its own', async (t) => {
+  const database = await createDatabase(t, { migrated: false });
+  const bus = openBus(t, database.url);
+  const db = new Kysely<object>({ dialect: new PostgresDialect({ pool: database.pool }) });
+  const migrator = new Migrator({
+    db,
+    provider: { getMigrations: async () => ({ bus: { up: () => bus.migrate() } }) },
+  });
+  const { error } = await migrator.migrateToLatest();
+  t.equal(error, undefined);
   t.equal(await bus.publish('/a', 1), 1);
 });
 

@@ -1,5 +1,5 @@
 import { readdir, readFile } from 'node:fs/promises';
-import { CompiledQuery, Kysely, Migrator, PostgresDialect } from 'kysely';
+import { CompiledQuery, type DialectAdapter, Kysely, Migrator, PostgresAdapter, PostgresDialect } from 'kysely';
 import pg from 'pg';
 import { errors } from '../errors.js';
 import { codedError } from './coded-error.js';
@@ -47,20 +47,30 @@ async function createSchema(client: pg.PoolClient, schema: string): Promise<void
   if (rowCount === 0) await client.query(`create schema ${pg.escapeIdentifier(schema)}`);
 }
 
+/**
+ * The lock of the schema is held already. Kysely's own is one for the whole database and held by the session: it would
+ * wait for an application's migration that calls this one, and fail to be released after an error, hiding that.
+ */
+class UnlockedDialect extends PostgresDialect {
+  override createAdapter(): DialectAdapter {
+    return new UnlockedAdapter();
+  }
+}
+
+class UnlockedAdapter extends PostgresAdapter {
+  override async acquireMigrationLock(): Promise<void> {}
+  override async releaseMigrationLock(): Promise<void> {}
+}
+
 /** Runs what is new, in the transaction that the client has open. */
 async function migrateTables(client: pg.PoolClient, schema: string, files: [string, string][]): Promise<void> {
   // Kysely gives the client back after each query; it is the caller's.
   const { release } = client;
   client.release = () => {};
   const pool = { connect: async () => client, end: async () => {} };
-  const db = new Kysely<Record<string, never>>({ dialect: new PostgresDialect({ pool }) });
-  // Kept by ourselves: in the aborted transaction Kysely fails once more, and reports that.
-  let failure: unknown;
+  const db = new Kysely<Record<string, never>>({ dialect: new UnlockedDialect({ pool }) });
   const up = (text: string) => async (db: Kysely<unknown>) => {
-    await db.executeQuery(CompiledQuery.raw(text)).catch((error) => {
-      failure = error;
-      throw error;
-    });
+    await db.executeQuery(CompiledQuery.raw(text));
   };
   const migrations = Object.fromEntries(files.map(([name, text]) => [name, { up: up(text) }]));
   const migrator = new Migrator({
@@ -74,7 +84,7 @@ async function migrateTables(client: pg.PoolClient, schema: string, files: [stri
   const { error } = await migrator.migrateToLatest().finally(() => {
     client.release = release;
   });
-  if (error) throw failure ?? newerSchema(error, schema) ?? error;
+  if (error) throw newerSchema(error, schema) ?? error;
 }
 
 /** The whole SQL, for those who apply it by hand to a new database. */
