@@ -14,7 +14,7 @@ const server = await startEmbeddedPostgres({
   // What a crash leaves behind is tested on servers that the tests start themselves.
   settings: {
     max_connections: '300',
-    max_prepared_transactions: '4',
+    max_prepared_transactions: '5',
     fsync: 'off',
     synchronous_commit: 'off',
     full_page_writes: 'off',

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import type { Test } from 'tap';
-import type { TestDatabase } from './database.js';
+import { openBus } from './bus.js';
+import { createDatabase, type TestDatabase } from './database.js';
 
 /** A role of the test's own that may log in, and the address under which it does; dropped with all it owns. */
 export async function createRole(t: Test, database: TestDatabase): Promise<{ role: string; url: string }> {
@@ -14,4 +15,19 @@ export async function createRole(t: Test, database: TestDatabase): Promise<{ rol
   url.username = role;
   url.password = 'secret';
   return { role, url: url.href };
+}
+
+/** A bus whose owner is no superuser, and a role that has been granted these functions of it and nothing else. */
+export async function createGrantee(
+  t: Test,
+  functions: string[],
+): Promise<{ database: TestDatabase; role: string; url: string }> {
+  const database = await createDatabase(t, { migrated: false });
+  const owner = await createRole(t, database);
+  const { role, url } = await createRole(t, database);
+  await database.query(`create schema message_bus authorization ${owner.role}`);
+  await openBus(t, owner.url).migrate();
+  await database.query(`grant usage on schema message_bus to ${role}`);
+  for (const name of functions) await database.query(`grant execute on function message_bus.${name} to ${role}`);
+  return { database, role, url };
 }

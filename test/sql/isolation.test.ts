@@ -1,57 +1,105 @@
 import t from 'tap';
+import { openBus } from '../helpers/bus.js';
 import { createDatabase } from '../helpers/database.js';
+import { until } from '../helpers/until.js';
 import { openSession } from './session.js';
 
-const publish = (channel: string) => `select message_bus.publish('${channel}', '0')`;
+const conflict = { code: '40001' };
 
 for (const level of ['repeatable read', 'serializable']) {
-  t.test(`${level}: publishing works alone, and fails where others publish`, async (t) => {
+  t.test(`${level}: publishing fails where the bus has moved on, leaves nothing, and can be tried again`, async (t) => {
     const { url } = await createDatabase(t);
-    const [own, other] = [await openSession(t, url), await openSession(t, url)];
-    const begin = () => own.client.query(`begin isolation level ${level}`);
-    await begin();
-    t.equal(await own.value(publish('/a')), 1);
-    t.strictSame(await own.value(`select message_bus.publish_many('[{"channel": "/b", "data": 0}]')`), [1]);
+    const own = await openSession(t, url);
+    const other = await openSession(t, url);
+    await other.value(`select message_bus.publish('/a', '"before"')`);
+
+    // As long as nobody else publishes, it is like any other.
+    await own.client.query(`begin isolation level ${level}`);
+    t.equal(await own.value(`select message_bus.publish('/a', '"alone"')`), 2);
     await own.client.query('commit');
 
-    // The snapshot is taken by the first statement.
-    await begin();
-    t.equal(await own.value(`select message_bus.last_id('/a')`), 1);
-    await other.value(publish('/a'));
-    t.equal(await own.value(`select message_bus.last_id('/a')`), 1, 'reads stay at the beginning');
-    t.equal(await own.value('select count(*) from message_bus.global_backlog()'), 2);
-    await t.rejects(own.value(publish('/a')), { code: '40001' }, 'in the same channel');
+    await own.client.query(`begin isolation level ${level}`);
+    await own.value('select 1 from pg_class limit 1');
+    await other.value(`select message_bus.publish('/a', '"meanwhile"')`);
+    await t.rejects(own.value(`select message_bus.publish('/a', '"late"')`), conflict, 'to the same channel at once');
     await own.client.query('rollback');
 
-    await begin();
-    t.equal(await own.value(publish('/a')), 3);
-    await other.value(publish('/b'));
-    await t.rejects(own.client.query('commit'), { code: '40001' }, 'at the commit, for another channel');
+    await own.client.query(`begin isolation level ${level}`);
+    t.equal(await own.value(`select message_bus.publish('/b', '"late"')`), 1);
+    await other.value(`select message_bus.publish('/a', '"meanwhile"')`);
+    await t.rejects(own.client.query('commit'), conflict, 'to another channel at commit');
 
-    await begin();
-    await own.value('select 1');
-    await other.value(publish('/new'));
-    await t.rejects(own.value(`select message_bus.publish_many('[{"channel": "/c", "data": 0}]')`), { code: '40001' });
-    await own.client.query('rollback');
-    t.strictSame(
-      await other.rows('select global_id, channel, message_id from message_bus.global_backlog() order by global_id'),
-      ['/a 1', '/b 1', '/a 2', '/b 2', '/new 1'].map((each, i) => {
-        const [channel, id] = each.split(' ');
-        return { global_id: i + 1, channel, message_id: Number(id) };
-      }),
-      'nothing of what failed stays',
-    );
+    await own.client.query(`begin isolation level ${level}`);
+    t.equal(await own.value(`select message_bus.publish('/b', '"again"')`), 1);
+    await own.client.query('commit');
+    t.strictSame(await other.column('select data from message_bus.global_backlog()'), [
+      'before',
+      'alone',
+      'meanwhile',
+      'meanwhile',
+      'again',
+    ]);
   });
 }
 
-t.test('a transaction that has published cannot be prepared, and is undone', async (t) => {
+t.test('repeatable read: a reader keeps to what it first saw', async (t) => {
+  const { url } = await createDatabase(t);
+  const reader = await openSession(t, url);
+  const other = await openSession(t, url);
+  await other.value(`select message_bus.publish('/a', '1')`);
+  await reader.client.query('begin isolation level repeatable read read only');
+  t.equal(await reader.value(`select message_bus.last_id('/a')`), 1);
+  await other.value(`select message_bus.publish('/a', '2', max_backlog_size => 1)`);
+  t.strictSame(await reader.column(`select message_id from message_bus.backlog('/a')`), [1]);
+  t.equal(await reader.value(`select message_bus.last_id('/a')`), 1);
+  await t.rejects(reader.value(`select message_bus.publish('/a', '3')`), { code: '25006' }, 'and cannot publish');
+  await reader.client.query('rollback');
+  t.strictSame(await reader.column(`select message_id from message_bus.backlog('/a')`), [2]);
+});
+
+t.test('set constraints all immediate: global ids come at once, and lock the bus until the end', async (t) => {
+  const database = await createDatabase(t);
+  const own = await openSession(t, database.url);
+  const other = await openSession(t, database.url);
+  await own.client.query('begin');
+  t.equal(await own.value(`select message_bus.publish('/a', '"deferred"', max_backlog_size => 1)`), 1);
+  await own.client.query('set constraints all immediate');
+  t.equal(await own.value(`select message_bus.publish('/a', '"at once"', max_backlog_size => 2)`), 2);
+  t.strictSame(await own.rows('select global_id, data from message_bus.global_backlog()'), [
+    { global_id: 1, data: 'deferred' },
+    { global_id: 2, data: 'at once' },
+  ]);
+  await other.client.query(`set lock_timeout = '100ms'`);
+  await t.rejects(other.value(`select message_bus.publish('/b', '0')`), { code: '55P03' });
+  await own.client.query('commit');
+  t.equal(await other.value(`select message_bus.publish('/b', '0')`), 1);
+  t.strictSame(await other.column('select global_id from message_bus.global_backlog()'), [1, 2, 3]);
+});
+
+t.test(
+  'where triggers are off for replication, messages get their global ids and wake the nodes nevertheless',
+  async (t) => {
+    const { url } = await createDatabase(t);
+    const bus = openBus(t, url);
+    const received: unknown[] = [];
+    await bus.subscribe('/a', ({ globalId, data }) => received.push({ globalId, data }));
+    await until(() => bus.isConnected, 'the bus listens');
+    const { client, value } = await openSession(t, url);
+    await client.query('set session_replication_role = replica');
+    t.equal(await value(`select message_bus.publish('/a', '"hello"')`), 1);
+    await until(() => received.length > 0, 'the message arrives');
+    t.strictSame(received, [{ globalId: 1, data: 'hello' }]);
+  },
+);
+
+t.test('a transaction that has published cannot be prepared for two-phase commit', async (t) => {
   const { url } = await createDatabase(t);
   const { client, value } = await openSession(t, url);
-  for (const call of [publish('/a'), `select message_bus.publish_many('[{"channel": "/a", "data": 0}]')`]) {
+  for (const publish of [`publish('/a', '0')`, `publish_many('[{"channel": "/a", "data": 0}]')`]) {
     await client.query('begin');
-    await value(call);
-    await t.rejects(client.query(`prepare transaction 'it'`), { code: '0A000' });
+    await value(`select message_bus.${publish}`);
+    await t.rejects(client.query(`prepare transaction 'two phases'`), { code: '0A000', message: /NOTIFY/ });
     await client.query('rollback');
+    t.equal(await value(`select message_bus.last_id('/a')`), 0);
   }
-  t.equal(await value(publish('/a')), 1);
 });
