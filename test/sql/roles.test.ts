@@ -80,7 +80,7 @@ t.test('a publisher does not learn where nodes listen, whatever it has Postgres 
   const bus = openBus(t, database.url);
   await bus.subscribe('/a', () => {});
   const [secret] = await database.query<{ name: string; key: Buffer }>(
-    'select notify_channel as name, notify_key as key from message_bus.bus',
+    'select notify_channel as name, notify_key as key from message_bus.node_state()',
   );
   if (!secret) throw new Error('no secret');
 
