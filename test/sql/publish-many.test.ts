@@ -159,24 +159,21 @@ t.test('notifications of a batch fit, however long the names', async (t) => {
   const { url } = await createDatabase(t);
   const { value } = await openSession(t, url);
   const long = { channel: `/${'😀'.repeat(254)}`, site_id: '😀'.repeat(255), data: 'x'.repeat(3000) };
-  // Each list puts the edge between two notifications elsewhere.
-  for (let length = 1; length < 1800; length += 37) {
-    const filler = { channel: '/f', data: 'y'.repeat(length) };
-    const messages = [
-      filler,
-      long,
-      filler,
-      filler,
-      long,
-      ...Array(60).fill(filler),
-      long,
-      long,
-      filler,
-      filler,
-      filler,
-    ];
-    const ids = await value('select array_length(message_bus.publish_many($1), 1)', [JSON.stringify(messages)]);
-    t.equal(ids, messages.length);
+  const short = { channel: '/s', data: 'y'.repeat(45) };
+  const tiny = { channel: '/t', data: 0 };
+  // In one of these lists, a notification begins with the long line and is filled up to the edge by the others.
+  for (let before = 45; before < 77; before++) {
+    for (let tinies = 0; tinies < 4; tinies++) {
+      const messages = [
+        ...Array(before).fill(short),
+        ...Array(tinies).fill(tiny),
+        long,
+        ...Array(85).fill(short),
+        ...Array(40).fill(tiny),
+      ];
+      const count = await value('select array_length(message_bus.publish_many($1), 1)', [JSON.stringify(messages)]);
+      t.equal(count, messages.length);
+    }
   }
 });
 
