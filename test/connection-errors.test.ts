@@ -1,8 +1,10 @@
 import t, { type Test } from 'tap';
+import { codedError } from '../src/database/coded-error.js';
 import type { Bus } from '../src/index.js';
 import { openBus } from './helpers/bus.js';
 import { createDatabase } from './helpers/database.js';
 import { createRole } from './helpers/role.js';
+import { startBlackHole } from './server/fixtures/black-hole.js';
 
 // Whatever a program begins with, it is told what is wrong and what to do.
 const beginnings: Record<string, (bus: Bus) => Promise<unknown>> = {
@@ -36,6 +38,25 @@ t.test('nothing listens', async (t) => {
 t.test('a host that does not exist', async (t) => {
   const error = { code: 'POSTBUS_NO_SERVER', message: /Check that it runs, and the connection string/ };
   await expectEach(t, 'postgres://postgres:x@no-such-host.invalid/postgres', error);
+});
+
+t.test('a server that says nothing', async (t) => {
+  const { url } = await createDatabase(t);
+  const hole = await startBlackHole(t, url);
+  hole.swallow();
+  const bus = openBus(t, hole.url);
+  const error = { code: 'POSTBUS_NO_SERVER', message: /timeout.*Check that it runs, and the connection string/ };
+  // All at once: each waits for the time that a connection may take.
+  await Promise.all(Object.entries(beginnings).map(([name, begin]) => t.rejects(begin(bus), error, name)));
+});
+
+t.test('a connection that times out under a message may have delivered it', async (t) => {
+  for (const syscall of ['read', 'write']) {
+    const error = Object.assign(new Error(`${syscall} ETIMEDOUT`), { code: 'ETIMEDOUT', syscall });
+    t.match(codedError(error, 'message_bus'), { code: 'POSTBUS_CONNECTION_LOST' });
+  }
+  const refused = Object.assign(new Error('connect ETIMEDOUT'), { code: 'ETIMEDOUT', syscall: 'connect' });
+  t.match(codedError(refused, 'message_bus'), { code: 'POSTBUS_NO_SERVER' });
 });
 
 t.test('a wrong password', async (t) => {

@@ -77,13 +77,21 @@ const unreachable = new Set([
 
 function isUnreachable(error: unknown): boolean {
   if (error instanceof AggregateError) return error.errors.some(isUnreachable);
-  if (!(error instanceof Error)) return false;
+  if (!(error instanceof Error) || isUnderWay(error)) return false;
   if ('code' in error && typeof error.code === 'string' && unreachable.has(error.code)) return true;
   // What pg and its pool say in words alone.
-  return /timeout expired|timeout exceeded when trying to connect|password must be a string/.test(error.message);
+  return /timeout expired|timeout exceeded when trying to connect|due to connection timeout|password must be a string/.test(
+    error.message,
+  );
+}
+
+// A connection that was there: what was sent on it may have arrived.
+function isUnderWay(error: Error): boolean {
+  return 'syscall' in error && (error.syscall === 'read' || error.syscall === 'write');
 }
 
 function isLoss(error: Error): boolean {
+  if (isUnderWay(error)) return true;
   if ('code' in error && (error.code === 'ECONNRESET' || error.code === 'EPIPE')) return true;
   return /^Connection terminated|^Connection ended|not queryable|^Query read timeout|was closed and is not/.test(
     error.message,
