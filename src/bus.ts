@@ -19,7 +19,7 @@ import { consoleLogger, type Logger } from './logger.js';
 import type { Message } from './message.js';
 import { parsePayload } from './notification.js';
 import { Publisher } from './publisher.js';
-import { Reader } from './reader.js';
+import { Reader, type ReadResult } from './reader.js';
 import { CallbackSubscription, type MessageCallback, type Subscription } from './subscription.js';
 
 export interface BusOptions extends DatabaseOptions {
@@ -191,15 +191,13 @@ export class Bus {
   async backlog(channel: string, lastId = 0, options: SiteOptions = {}): Promise<Message[]> {
     this.#checkOpen();
     const site = siteOf(checkSite(options.siteId), checkChannel(channel));
-    const { batch } = await this.#reader.read(site, channel, checkMessageId(lastId, 'lastId'));
-    return batch.messages.map((message) => message.toMessage());
+    return readAll((after) => this.#reader.read(site, channel, after), checkMessageId(lastId, 'lastId'));
   }
 
   /** The messages of all channels and sites after a global id, oldest first. */
   async globalBacklog(lastGlobalId = 0): Promise<Message[]> {
     this.#checkOpen();
-    const { batch } = await this.#reader.readGlobal(checkMessageId(lastGlobalId, 'lastGlobalId'));
-    return batch.messages.map((message) => message.toMessage());
+    return readAll((after) => this.#reader.readGlobal(after), checkMessageId(lastGlobalId, 'lastGlobalId'));
   }
 
   /** The id of the last message of a channel; 0 when nothing was ever published to it. */
@@ -293,6 +291,17 @@ export class Bus {
     if (Date.now() - this.#forgeries.reportedAt < 60_000) return;
     this.#logger.warn({ count: this.#forgeries.count }, 'ignored notifications that are not from this bus');
     this.#forgeries = { count: 0, reportedAt: Date.now() };
+  }
+}
+
+/** Page by page. */
+async function readAll(read: (after: number) => Promise<ReadResult>, lastId: number): Promise<Message[]> {
+  const messages: Message[] = [];
+  for (let after = lastId; ; ) {
+    const page = await read(after);
+    for (const message of page.batch.messages) messages.push(message.toMessage());
+    if (page.upTo >= page.lastId) return messages;
+    after = page.upTo;
   }
 }
 

@@ -2,9 +2,11 @@ import type { Database } from './database/database.js';
 import { Batch } from './frame.js';
 import { StoredMessage, toTargets } from './message.js';
 
-/** What a read found: the last id at that moment, and the messages after the one asked for. */
+/** What a read found: messages after the id asked for, up to an id, and the last id at that moment. */
 export interface ReadResult {
   lastId: number;
+  /** Less than lastId where there is more than a page: the next read goes on from here. */
+  upTo: number;
   batch: Batch;
 }
 
@@ -15,6 +17,11 @@ interface Row {
   group_ids: string[] | null;
   client_ids: string[] | null;
   data: string;
+}
+
+/** The last row of a read has no message, and tells where it ended. */
+interface PageRow extends Row {
+  up_to: number | null;
 }
 
 interface Request {
@@ -28,6 +35,8 @@ interface Request {
 
 // More would only make smaller batches.
 const maxQueries = 2;
+// So many pages may come at once: clients that come back all together, each at another id, must not fill the memory.
+const maxRequests = 64;
 
 /**
  * Reads backlogs from the tables. Whatever is asked for in one turn of the event loop, or while queries are under way,
@@ -70,12 +79,13 @@ export class Reader {
 
   /** The same for all channels together, by global id. */
   async readGlobal(after: number): Promise<ReadResult> {
-    const rows = await this.database.read<Row & { last_global_id: number; site: string; channel: string }>(
+    const rows = await this.database.read<PageRow & { last_global_id: number; site: string; channel: string }>(
       `select * from ${this.database.name('read_global')}($1)`,
       [after],
     );
     const messages = rows.filter((row) => row.message_id !== null).map((row) => toMessage(row, row.site, row.channel));
-    return { lastId: rows[0]?.last_global_id ?? 0, batch: new Batch(messages) };
+    const end = rows.at(-1);
+    return { lastId: end?.last_global_id ?? 0, upTo: end?.up_to ?? 0, batch: new Batch(messages) };
   }
 
   #schedule(): void {
@@ -88,29 +98,29 @@ export class Reader {
   }
 
   async #query(): Promise<void> {
-    const requests = [...this.#waiting.values()];
-    this.#waiting.clear();
+    const requests: Request[] = [];
+    for (const [key, request] of this.#waiting) {
+      if (requests.length === maxRequests) break;
+      requests.push(request);
+      this.#waiting.delete(key);
+    }
     this.#queries++;
+    if (this.#waiting.size > 0) this.#schedule();
     try {
-      const rows = await this.database.read<Row & { request: number; last_id: number }>(
+      const rows = await this.database.read<PageRow & { request: number; last_id: number }>(
         `select * from ${this.database.name('read_channels')}($1, $2, $3)`,
         [requests.map((r) => r.site), requests.map((r) => r.channel), requests.map((r) => r.after)],
       );
-      const results: { lastId: number; messages: StoredMessage[] }[] = requests.map(() => ({
-        lastId: 0,
-        messages: [],
-      }));
+      let messages: StoredMessage[] = [];
       for (const row of rows) {
         const request = requests[row.request];
-        const result = results[row.request];
-        if (!request || !result) continue;
-        result.lastId = row.last_id;
-        if (row.message_id !== null) result.messages.push(toMessage(row, request.site, request.channel));
+        if (request && row.message_id !== null) {
+          messages.push(toMessage(row, request.site, request.channel));
+        } else {
+          request?.resolve({ lastId: row.last_id, upTo: row.up_to ?? row.last_id, batch: new Batch(messages) });
+          messages = [];
+        }
       }
-      requests.forEach((request, i) => {
-        const { lastId, messages } = results[i] ?? { lastId: 0, messages: [] };
-        request.resolve({ lastId, batch: new Batch(messages) });
-      });
     } catch (error) {
       for (const request of requests) request.reject(error);
     } finally {

@@ -9,37 +9,89 @@ begin
 end
 $$;
 
--- Many reads in one: for each (site, channel, after) its state, and a row a message. after: an id; -1 from now on;
--- -2 the last message, -3 the last two …; all from one snapshot. sites: '' for none. Data comes as text, ready to be sent.
+-- Many reads in one: for each (site, channel, after) its messages, a row each, and a last row without a message. after: an
+-- id; -1 from now on; -2 the last message, -3 the last two …; all from one snapshot. sites: '' for none. Data comes as text,
+-- ready to be sent. A read ends with the message that fills a page of half a megabyte: up_to, in its last row, tells how far
+-- it got, last_id how far there is to go. Row by row, so that what is beyond the page is not even unpacked.
 create or replace function read_channels(sites text[], channel_names text[], after_ids bigint[]) returns table (
-  request int, last_id bigint, message_id bigint, global_id bigint, user_ids text[], group_ids text[], client_ids text[], data text
+  request int, last_id bigint, message_id bigint, global_id bigint, user_ids text[], group_ids text[], client_ids text[], data text, up_to bigint
 )
 language plpgsql stable security definer set search_path from current set enable_seqscan = off
 as $$
 #variable_conflict use_column
+declare
+  r record;
+  c channels;
+  m messages;
+  total int;
 begin
-  return query
-    select r.n::int - 1, coalesce(c.last_id, 0), m.message_id, m.global_id, m.user_ids, m.group_ids, m.client_ids, m.data::text
-    from unnest(sites, channel_names, after_ids) with ordinality r(site, channel, after_id, n)
-    left join channels c on c.site_id = r.site and c.channel = r.channel
-    left join lateral (
-      select m.* from readable(c, case when r.after_id < 0 then c.last_id + r.after_id + 1 else r.after_id end) m
-      where m.global_id is not null
-    ) m on true
-    order by r.n, m.message_id;
+  for r in select u.n, u.site, u.channel, u.after_id from unnest(sites, channel_names, after_ids) with ordinality u(site, channel, after_id, n) loop
+    select * into c from channels t where t.site_id = r.site and t.channel = r.channel;
+    request := r.n - 1;
+    last_id := coalesce(c.last_id, 0);
+    up_to := null;
+    total := 0;
+    if c.id is not null and (r.after_id < -1 or r.after_id between 0 and c.last_id - 1) then
+      for m in
+        select t.* from readable(c, case when r.after_id < 0 then greatest(c.last_id + r.after_id + 1, 0) else r.after_id end) t
+        where t.global_id is not null order by t.message_id
+      loop
+        message_id := m.message_id;
+        if total >= 524288 then
+          exit;
+        end if;
+        global_id := m.global_id;
+        user_ids := m.user_ids;
+        group_ids := m.group_ids;
+        client_ids := m.client_ids;
+        data := m.data::text;
+        total := total + octet_length(data);
+        return next;
+        message_id := null;
+      end loop;
+    end if;
+    -- Left set by a message that no longer fitted.
+    up_to := coalesce(message_id - 1, last_id);
+    message_id := null;
+    data := null;
+    return next;
+  end loop;
 end
 $$;
 
 -- The same for all channels together, by global id.
 create or replace function read_global(after_global_id bigint) returns table (
-  last_global_id bigint, message_id bigint, global_id bigint, site text, channel text, user_ids text[], group_ids text[], client_ids text[], data text
+  last_global_id bigint, message_id bigint, global_id bigint, site text, channel text, user_ids text[], group_ids text[], client_ids text[], data text, up_to bigint
 )
 language plpgsql stable security definer set search_path from current
 as $$
+#variable_conflict use_column
+declare
+  m message;
+  total int := 0;
 begin
-  return query
-    select b.last_global_id, g.message_id, g.global_id, coalesce(g.site_id, ''), g.channel, g.user_ids, g.group_ids, g.client_ids, g.data::text
-    from bus b left join global_backlog(case when read_global.after_global_id < 0 then b.last_global_id + read_global.after_global_id + 1 else read_global.after_global_id end) g on true
-    order by g.global_id;
+  select b.last_global_id into last_global_id from bus b;
+  up_to := last_global_id;
+  for m in
+    select * from global_backlog(case when after_global_id < 0 then greatest(last_global_id + after_global_id + 1, 0) else after_global_id end) g
+    order by g.global_id
+  loop
+    if total >= 524288 then
+      up_to := m.global_id - 1;
+      exit;
+    end if;
+    message_id := m.message_id;
+    global_id := m.global_id;
+    site := coalesce(m.site_id, '');
+    channel := m.channel;
+    user_ids := m.user_ids;
+    group_ids := m.group_ids;
+    client_ids := m.client_ids;
+    data := m.data::text;
+    total := total + octet_length(data);
+    return next;
+  end loop;
+  message_id := null;
+  return next;
 end
 $$;

@@ -5,6 +5,8 @@ import type { Feed } from './feed.js';
 export interface Sink {
   /** The next messages, in order. */
   onBatch(cursor: Cursor, batch: Batch): void;
+  /** Whether it has enough: the start then ends with what was read so far, and the cursor does not become live. */
+  isFull?(): boolean;
   /** The cursor stood beyond the last id and was put back to it. */
   onMovedBack(cursor: Cursor): void;
   /** What was there at the start has been handed over: from here on it is live. */
@@ -54,6 +56,11 @@ export class Cursor {
     }
   }
 
+  /** Whether what comes next will be handed over as it comes. */
+  get isLive(): boolean {
+    return this.#started && !this.#closed;
+  }
+
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
@@ -92,13 +99,17 @@ export class Cursor {
 
   async #read(): Promise<void> {
     try {
-      do {
+      // Again while there is another page, or the feed is further than what was read and held: some was not held, or
+      // was dispatched before this began.
+      for (let isCaughtUp = false; !isCaughtUp; ) {
         const connection = this.feed.context.connection();
         const before = this.feed.lastId ?? 0;
         const asked = this.position;
-        const { lastId, batch } = await this.feed.source.read(asked);
+        if (this.sink.isFull?.()) break;
+        const { lastId, upTo, batch } = await this.feed.source.read(asked);
         if (this.#closed) return;
-        this.position = lastId;
+        if (batch.messages.length > 0 && this.sink.isFull?.()) break;
+        this.position = upTo;
         if (asked > lastId) this.sink.onMovedBack(this);
         else if (batch.messages.length > 0) this.sink.onBatch(this, batch);
         if (this.#closed) return;
@@ -107,10 +118,10 @@ export class Cursor {
         this.feed.learn(lastId, connection);
         this.feed.flush();
         this.#release();
-        // The feed is further than what was read and held: some was not held, or was dispatched before this began.
-      } while (!this.#closed && (this.feed.lastId ?? 0) > this.position);
-      if (this.#closed) return;
-      this.#started = true;
+        if (this.#closed) return;
+        isCaughtUp = this.position >= lastId && this.position >= (this.feed.lastId ?? 0);
+        this.#started = isCaughtUp;
+      }
       this.sink.onStarted(this);
     } catch (error) {
       if (this.#closed) return;

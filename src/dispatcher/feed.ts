@@ -132,9 +132,12 @@ export class Feed {
       this.#catchUpWanted = false;
       const connection = this.context.connection();
       try {
-        this.#apply(await this.source.read(after));
+        const result = await this.source.read(after);
+        this.#apply(result);
         this.#dispatchEarly();
-        this.#syncedIn = connection;
+        // More than a page: go on.
+        if (result.upTo < result.lastId) this.#catchUpWanted = true;
+        else this.#syncedIn = connection;
         failures = 0;
       } catch (error) {
         this.#catchUpWanted = await this.context.readFailed(error, ++failures);
@@ -144,16 +147,16 @@ export class Feed {
     this.#catchingUp = false;
   }
 
-  #apply({ lastId, batch }: ReadResult): void {
+  #apply({ lastId, upTo, batch }: ReadResult): void {
     const before = this.lastId ?? 0;
     if (lastId < before) {
       this.moveBack(lastId);
       return;
     }
-    // What is handed over may end before lastId, where the last ones can no longer be read: cursors move on all the same.
+    // What is handed over may end before upTo, where the last ones can no longer be read: cursors move on all the same.
     this.flush();
-    this.lastId = lastId;
-    for (const cursor of this.cursors) cursor.receive(batch, lastId);
+    this.lastId = upTo;
+    for (const cursor of this.cursors) cursor.receive(batch, upTo);
   }
 
   #dispatchEarly(): void {

@@ -20,6 +20,9 @@ export interface PollOptions {
   onClose: () => void;
 }
 
+// Characters of data, or one message where that has more. The client comes back for what follows.
+const maxAnswerLength = 512 * 1024;
+
 /**
  * One poll, from its request to its last word: opens a cursor a channel, gathers what they have at the start, answers
  * that, or parks until one of them has more.
@@ -27,9 +30,10 @@ export interface PollOptions {
 export class Poll implements Sink {
   #cursors: Cursor[] = [];
   /** Channels whose last id the client is to be told. */
-  #status: Map<string, Cursor> | undefined;
+  #status: Set<Cursor> | undefined;
   /** What waits for the start, or for the end of this turn. */
   #out: Batch[] = [];
+  #outLength = 0;
   #starting = 0;
   #closed = false;
   #parked = false;
@@ -66,7 +70,13 @@ export class Poll implements Sink {
       return;
     }
     this.#out.push(visible);
+    for (const message of visible.messages) this.#outLength += message.json.length;
     if (this.#parked && this.#out.length === 1) flushSoon(this);
+  }
+
+  /** A page is enough: the client comes back for the next one with the ids that it got to. */
+  isFull(): boolean {
+    return this.#outLength >= maxAnswerLength;
   }
 
   onMovedBack(cursor: Cursor): void {
@@ -126,9 +136,8 @@ export class Poll implements Sink {
   }
 
   #tell(cursor: Cursor): void {
-    const channel = [...this.options.request.channels.keys()][this.#cursors.indexOf(cursor)];
-    this.#status ??= new Map();
-    if (channel !== undefined) this.#status.set(channel, cursor);
+    this.#status ??= new Set();
+    this.#status.add(cursor);
   }
 
   #begin(): void {
@@ -136,7 +145,8 @@ export class Poll implements Sink {
     const { answer, request, streaming, waits } = this.options;
     const isNews = this.#out.length > 0 || this.#status !== undefined;
     const frame = this.#takeFrame();
-    if (waits > 0 && request.channels.size > 0 && (streaming || !isNews)) {
+    const isComplete = this.#cursors.every((cursor) => cursor.isLive);
+    if (waits > 0 && isComplete && request.channels.size > 0 && (streaming || !isNews)) {
       this.#parked = true;
       this.#timer = setTimeout(() => this.end(), waits);
       if (streaming) answer.begin(frame, true);
@@ -154,7 +164,15 @@ export class Poll implements Sink {
     }
     const parts = this.#out.flatMap((batch) => batch.messages.map((message) => message.wire));
     if (this.#status) {
-      const data = [...this.#status].map(([channel, cursor]) => `${JSON.stringify(channel)}:${cursor.position}`);
+      const data: string[] = [];
+      let i = 0;
+      for (const channel of this.options.request.channels.keys()) {
+        const cursor = this.#cursors[i++];
+        // A cursor that has not been read has no position yet.
+        if (cursor && cursor.position >= 0 && this.#status.has(cursor)) {
+          data.push(`${JSON.stringify(channel)}:${cursor.position}`);
+        }
+      }
       parts.push(`{"global_id":-1,"message_id":-1,"channel":"/__status","data":{${data.join(',')}}}`);
     }
     this.#out = [];
