@@ -100,12 +100,14 @@ t.test('a poll that has caught up waits without a query', async (t) => {
 });
 
 t.test('a stream', async (t) => {
-  const { bus, text, parked, pool } = await open(t, { longPollingInterval: 2_000 });
+  const { bus, url, pool } = await open(t, { longPollingInterval: 2_000 });
   await bus.publish('/b', 'backlog');
 
-  const quiet = text({ '/a': 0, '/b': 1 });
-  const late = text({ '/a': 0, '/b': 0 }, {}, 'y');
-  await parked(4);
+  // The headers come with the first frame.
+  const begin = (client: string, channels: object) =>
+    fetch(`${url}/message-bus/${client}/poll`, { method: 'POST', headers: json, body: JSON.stringify(channels) });
+  const quiet = await begin('x', { '/a': 0, '/b': 1 });
+  const late = await begin('y', { '/a': 0, '/b': 0 });
   await bus.publish('/a', 'a separator: \r\n|\r\n');
   await until(async () => (await bus.lastId('/a')) === 1, 'it is published');
   await pool.query(`begin; select message_bus.publish('/a', '2'); select message_bus.publish('/b', '3'); commit`);
@@ -119,8 +121,8 @@ t.test('a stream', async (t) => {
   ];
   const ends = ['[]', ''];
   for (const [answer, first, what] of [
-    [await quiet, '[]', 'begins with [] where there is no backlog'],
-    [await late, `[${b1}]`, 'begins with the backlog'],
+    [await quiet.text(), '[]', 'begins with [] where there is no backlog'],
+    [await late.text(), `[${b1}]`, 'begins with the backlog'],
   ] as const) {
     const frames = answer.split(separator);
     t.equal(frames[0], first, what);
