@@ -8,6 +8,7 @@ import { type Options, parseOptions, usage } from './options.js';
 import { formatNumber } from './page/numbers.js';
 import { writePage } from './page/page.js';
 import { loadResults, type Result, saveResult } from './results.js';
+import { checkGenerator } from './self-check.js';
 import { targets } from './targets/index.js';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
@@ -15,6 +16,8 @@ const patienceMs = 15 * 60_000;
 
 async function main(options: Options): Promise<void> {
   if (!options.pageOnly) {
+    console.log('What the generator notices:');
+    if (!(await checkGenerator(console.log))) throw new Error('the generator cannot be trusted');
     const postgres = await startEmbeddedPostgres({ settings: { max_connections: '200' } });
     // Servers, threads and Postgres end with this process, however it ends.
     for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1));

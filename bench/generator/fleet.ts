@@ -28,6 +28,8 @@ export interface PhaseOptions {
   publishers: number;
   /** Bytes of data. */
   size: number;
+  /** How long to wait for a next delivery before the rest counts as missing. */
+  patienceMs?: number;
 }
 
 export interface Phase extends Judged {
@@ -41,7 +43,7 @@ export interface Phase extends Judged {
 }
 
 const threads = 2;
-const stallMs = 3_000;
+const defaultPatienceMs = 3_000;
 const settleMs = 300;
 
 /** Subscribers in threads of their own, and a thread that publishes to them. */
@@ -80,7 +82,7 @@ export class Fleet {
   }
 
   /** Publishes for a while and checks what the subscribers received. */
-  async phase({ rate, seconds, publishers, size }: PhaseOptions): Promise<Phase> {
+  async phase({ rate, seconds, publishers, size, patienceMs }: PhaseOptions): Promise<Phase> {
     const { ports, publishTo = ports } = this.options;
     const run = ++this.#runs;
     const total = Math.max(1, Math.round(rate * seconds));
@@ -99,7 +101,7 @@ export class Fleet {
     });
     const publishedAt = now();
     const expected = published.acknowledged * (this.options.subscribers / this.options.channels);
-    await this.#untilReceived(expected);
+    await this.#untilReceived(expected, patienceMs ?? defaultPatienceMs);
     const generatorBusy = this.#busiest();
     const machineBusy = cores.busy();
     const tallies = await Promise.all(this.#subscribers.map((thread) => thread.call('report')));
@@ -136,7 +138,7 @@ export class Fleet {
     await Promise.all([this.#publisher.end(), ...this.#subscribers.map((thread) => thread.end())]);
   }
 
-  async #untilReceived(expected: number): Promise<void> {
+  async #untilReceived(expected: number, patienceMs: number): Promise<void> {
     let before = 0;
     let advancedAt = Date.now();
     for (;;) {
@@ -144,7 +146,7 @@ export class Fleet {
       const received = counts.reduce((sum, count) => sum + count, 0);
       if (received >= expected) break;
       if (received > before) advancedAt = Date.now();
-      if (Date.now() - advancedAt > stallMs) break;
+      if (Date.now() - advancedAt > patienceMs) break;
       before = received;
       await sleep(10);
     }

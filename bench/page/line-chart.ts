@@ -6,9 +6,8 @@ export interface LineChartOptions {
   title: string;
   x: string;
   y: string;
+  /** In pairs of one colour: what it is compared with, dashed, and what was measured. */
   curves: Curves;
-  /** Curves that are there to compare with. */
-  isDashed: (name: string) => boolean;
   /** Evenly spaced values of x, whatever their distance; or a scale. */
   spacing: 'even' | 'to scale';
   /** Steps of a factor of ten. */
@@ -21,14 +20,14 @@ const left = 80;
 const right = 30;
 const bottom = 58;
 
-export function lineChart({ title, x, y, curves, isDashed, isLogarithmic, spacing }: LineChartOptions): string {
-  const names = Object.keys(curves);
-  const keys = legend(
-    16,
-    54,
-    width - 32,
-    names.map((name, i) => ({ name, color: colorOf(i) })),
-  );
+export function lineChart({ title, x, y, curves, isLogarithmic, spacing }: LineChartOptions): string {
+  const named = Object.entries(curves).map(([name, points], i) => ({
+    name,
+    points,
+    color: colorOf(1 + Math.floor(i / 2)),
+    isDashed: i % 2 === 0,
+  }));
+  const keys = legend(16, 54, width - 32, named);
   const top = 54 + keys.height + 16;
   const points = Object.values(curves).flat();
   const xs = [...new Set(points.map(([at]) => at))].sort((a, b) => a - b);
@@ -57,11 +56,11 @@ export function lineChart({ title, x, y, curves, isDashed, isLogarithmic, spacin
     ]),
     ...shownXs.map((at) => text(across(at), height - bottom + 20, formatNumber(at), 'middle', 'quiet')),
     text((left + width - right) / 2, height - 14, x, 'middle', 'quiet'),
-    ...names.map((name, i) =>
+    ...named.map(({ color, isDashed, points }) =>
       curve(
-        (curves[name] ?? []).map(([at, value]) => [across(at), up(value)] as const),
-        colorOf(i),
-        isDashed(name),
+        points.map(([at, value]) => [across(at), up(value)] as const),
+        color,
+        isDashed,
       ),
     ),
   ]);

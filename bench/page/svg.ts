@@ -64,18 +64,21 @@ export function legend(
   x: number,
   y: number,
   width: number,
-  entries: readonly { name: string; color: string }[],
+  entries: readonly { name: string; color: string; isDashed?: boolean }[],
 ): { parts: string[]; height: number } {
   const parts: string[] = [];
   let left = x;
   let top = y;
-  for (const { name, color } of entries) {
+  for (const { name, color, isDashed } of entries) {
     const wide = 26 + name.length * 7.2;
     if (left > x && left + wide > x + width) {
       left = x;
       top += 20;
     }
-    parts.push(rect(left, top - 10, 12, 12, color), text(left + 18, top, name, 'start', 'quiet'));
+    const sample = isDashed
+      ? [4, 10].map((x) => rect(left + x - 4, top - 7, 4, 4, color))
+      : [rect(left, top - 10, 12, 12, color)];
+    parts.push(...sample, text(left + 18, top, name, 'start', 'quiet'));
     left += wide + 14;
   }
   return { parts, height: top - y + 20 };

@@ -1,6 +1,7 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
+import type { Faults } from './bare-bus.js';
 import type { Usage } from './child.js';
 
 export interface ServerOptions {
@@ -15,8 +16,8 @@ export class ServerProcess {
     private readonly child: ChildProcess,
   ) {}
 
-  static startBare(options: ServerOptions): Promise<ServerProcess> {
-    return ServerProcess.#start('./bare.js', [], options);
+  static startBare(options: ServerOptions, faults: Faults = {}): Promise<ServerProcess> {
+    return ServerProcess.#start('./bare.js', [JSON.stringify(faults)], options);
   }
 
   /** `url`: a database that was migrated. */

@@ -6,6 +6,8 @@ import type { Run } from '../measurement.js';
 
 type Traffic = Omit<FleetOptions, 'ports'> & Pick<PhaseOptions, 'rate' | 'publishers'>;
 
+const leastKept = 0.9;
+
 /** How long messages take to a server's clients, from run to run. */
 export class Latencies {
   #merged = new Histogram();
@@ -26,6 +28,7 @@ export class Latencies {
     requireFlawless(await fleet.phase({ rate, publishers, seconds: warmUpSeconds, size: messageSize }));
     const phase = await fleet.phase({ rate, publishers, seconds, size: messageSize });
     requireFlawless(phase);
+    if (phase.kept < leastKept) throw new Error(`only ${phase.kept} of the messages were published in time`);
     await fleet.close();
     this.#merged = Histogram.merge([this.#merged, phase.latency]);
     this.#histograms.push(phase.latency);

@@ -65,11 +65,15 @@ export const tableSize: Target = {
     for (const { channels, fillings } of cases) {
       const last = fillings.at(-1);
       const name = channels === 1 ? 'one channel' : `${channels} channels`;
-      curves[name] = (last?.sizes ?? []).map((bytes, i) => [((i + 1) * bench.pace.publishes) / parts, bytes / 1e6]);
+      const live = (last?.live ?? 0) / 1e6;
       curves[`rows that can be read, ${name}`] = [
-        [bench.pace.publishes / parts, (last?.live ?? 0) / 1e6],
-        [bench.pace.publishes, (last?.live ?? 0) / 1e6],
+        [bench.pace.publishes / parts, live],
+        [bench.pace.publishes, live],
       ];
+      curves[`relations, ${name}`] = (last?.sizes ?? []).map((bytes, i) => [
+        ((i + 1) * bench.pace.publishes) / parts,
+        bytes / 1e6,
+      ]);
     }
     return { lines, curves };
   },
