@@ -12,7 +12,7 @@ import {
 } from './arguments.js';
 import { checkConnectionString, Database, type DatabaseOptions } from './database/database.js';
 import { Listener } from './database/listener.js';
-import { migrate } from './database/migrate.js';
+import { checkSchema, migrate } from './database/migrate.js';
 import { Dispatcher } from './dispatcher/dispatcher.js';
 import { errors } from './errors.js';
 import { consoleLogger, type Logger } from './logger.js';
@@ -85,9 +85,7 @@ export class Bus {
 
   constructor(options: BusOptions) {
     const schema = options.schema ?? 'message_bus';
-    if (schema === '' || Buffer.byteLength(schema) > 63 || schema.includes('\0')) {
-      throw new errors.BAD_OPTION('schema', 'must be the name of a Postgres schema, of 1 to 63 bytes');
-    }
+    checkSchema(schema);
     if (options.pool && options.connectionString !== undefined) {
       throw new errors.BAD_OPTION('connectionString', 'comes with a pool. Give one of the two');
     }

@@ -62,6 +62,11 @@ export const errors = {
     'Postgres has no such database: %s. Create it, or correct the connection string.',
     503,
   ),
+  NOT_UTF8: createError<[string]>(
+    'POSTBUS_NOT_UTF8',
+    'The encoding of the database is %s. Create one with encoding UTF8.',
+    503,
+  ),
   NO_SCHEMA: createError<[string]>(
     'POSTBUS_NO_SCHEMA',
     'The schema "%s" is not there or not up to date. Run `npx postbus migrate`, or bus.migrate().',

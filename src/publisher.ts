@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { isRefusal, isRetryable } from './database/coded-error.js';
 import type { Database } from './database/database.js';
 
@@ -21,6 +22,7 @@ interface Entry {
   reject: (error: unknown) => void;
 }
 
+const maxAttempts = 15;
 const maxBatch = 1000;
 const maxBatchLength = 4_000_000; // characters of JSON
 
@@ -95,9 +97,10 @@ export class Publisher {
         const rows = await this.database.query<{ ids: string[] }>(text, values);
         return (rows[0]?.ids ?? []).map(Number);
       } catch (error) {
-        // Undone by Postgres in favour of another transaction: nothing was published.
-        if (attempt < 5 && isRetryable(error)) continue;
-        throw error;
+        if (attempt === maxAttempts || !isRetryable(error)) throw error;
+        // Undone by Postgres in favour of another transaction: nothing was published. The next one may meet it again,
+        // where the database's default isolation level is above read committed.
+        await delay(Math.random() * 10 * attempt);
       }
     }
   }

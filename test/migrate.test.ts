@@ -143,7 +143,7 @@ t.test('a schema can have any name', async (t) => {
 
 t.test('names that Postgres has a meaning of its own for are refused', async (t) => {
   const { url, query } = await createDatabase(t, { migrated: false });
-  await t.rejects(openBus(t, url, { schema: '$user' }).migrate(), { code: 'POSTBUS_BAD_OPTION' });
+  t.throws(() => openBus(t, url, { schema: '$user' }), { code: 'POSTBUS_BAD_OPTION' });
   await t.rejects(openBus(t, url, { schema: 'pg_bus' }).migrate(), { code: 'POSTBUS_QUERY_FAILED', message: /pg_bus/ });
   t.throws(() => openBus(t, url, { schema: 'ü'.repeat(32) }), { code: 'POSTBUS_BAD_OPTION' });
   t.throws(() => openBus(t, url, { schema: '' }), { code: 'POSTBUS_BAD_OPTION' });
@@ -210,4 +210,18 @@ t.test('nobody can call the functions until somebody grants it; the grants stay'
   await database.query('drop function message_bus.last_ids');
   await bus.migrate();
   t.strictSame(await open(), [{ name: 'last_id' }]);
+});
+
+t.test('a database that is not in UTF8 is refused, and left as it was', async (t) => {
+  const { query, url } = await createDatabase(t, { migrated: false });
+  const name = `latin_${process.pid}`;
+  await query(`create database ${name} encoding latin1 locale 'C' template template0`);
+  t.teardown(() => query(`drop database ${name} with (force)`));
+  const latin = new URL(url);
+  latin.pathname = `/${name}`;
+  await t.rejects(openBus(t, latin.href).migrate(), { code: 'POSTBUS_NOT_UTF8', message: /LATIN1/ });
+});
+
+t.test('a name that Postgres would cut is refused', async (t) => {
+  await t.rejects(printMigration('x'.repeat(64)), { code: 'POSTBUS_BAD_OPTION', message: /^schema/ });
 });

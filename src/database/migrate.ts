@@ -27,6 +27,7 @@ export async function migrate(pool: pg.Pool, schema: string): Promise<void> {
     // Otherwise those who wait for the lock might not see what was done meanwhile.
     await client.query('begin isolation level read committed');
     await client.query('select pg_advisory_xact_lock(hashtextextended($1, 0))', [`postbus migrate ${schema}`]);
+    await checkEncoding(client);
     await createSchema(client, schema);
     await client.query(preamble(schema));
     await migrateTables(client, schema, files);
@@ -39,6 +40,13 @@ export async function migrate(pool: pg.Pool, schema: string): Promise<void> {
     client?.release(true);
     throw codedError(error, schema);
   }
+}
+
+/** Channels and data are any Unicode; in another encoding, one client's could not be read, nor what is read with it. */
+async function checkEncoding(client: pg.PoolClient): Promise<void> {
+  const { rows } = await client.query<{ server_encoding: string }>('show server_encoding');
+  const encoding = rows[0]?.server_encoding ?? '';
+  if (encoding !== 'UTF8') throw new errors.NOT_UTF8(encoding);
 }
 
 /** "if not exists" would ask for the right to create schemas even where somebody has made this one for us. */
@@ -111,8 +119,11 @@ ${files.map(([name]) => `  (${pg.escapeLiteral(name)}, to_char(now() at time zon
   ].join('\n');
 }
 
-// Means the user's name in a search path, quoted or not.
-function checkSchema(schema: string): void {
+/** Postgres would cut a longer name; "$user" means the user's name in a search path, quoted or not. @throws POSTBUS_BAD_OPTION */
+export function checkSchema(schema: string): void {
+  if (schema === '' || Buffer.byteLength(schema) > 63 || schema.includes('\0')) {
+    throw new errors.BAD_OPTION('schema', 'must be the name of a Postgres schema, of 1 to 63 bytes');
+  }
   if (schema === '$user') throw new errors.BAD_OPTION('schema', 'cannot be "$user", which stands for another name');
 }
 

@@ -56,7 +56,7 @@ async function routes(app: FastifyInstance, settings: Settings): Promise<void> {
 
   // Fastify puts the prefix before them. A wildcard, because parameters have a length limit of their own.
   for (const url of ['/message-bus', '/message-bus/*']) {
-    app.post<{ Body?: PollRequest; Querystring: { dlp?: string } }>(url, (request, reply) => {
+    app.post<{ Body?: PollRequest; Querystring: { dlp?: string | string[] } }>(url, (request, reply) => {
       const clientId = toClientId(request.params);
       const start = ({ viewer, site }: Awaited<ReturnType<typeof lookUp>>) => {
         // Hung up while the lookups were under way.
@@ -64,7 +64,7 @@ async function routes(app: FastifyInstance, settings: Settings): Promise<void> {
         // Neither sites nor ids of users hold a NUL: no client can pass for another user's.
         const client = `${site}\0${viewer.userId ?? ''}\0${clientId}`;
         const waits =
-          settings.longPollingEnabled && request.query.dlp !== 't' && polls.waiting < settings.maxActiveClients;
+          settings.longPollingEnabled && !mayNotWait(request.query.dlp) && polls.waiting < settings.maxActiveClients;
         const streaming = waits && settings.chunkedEncodingEnabled && request.headers['dont-chunk'] === undefined;
         const poll = new Poll({
           dispatcher: bus.dispatcher,
@@ -94,6 +94,11 @@ async function routes(app: FastifyInstance, settings: Settings): Promise<void> {
       reply.header('allow', 'POST, OPTIONS').send();
     });
   }
+}
+
+/** `dlp=t`, given once or more often. */
+function mayNotWait(dlp: string | string[] | undefined): boolean {
+  return dlp === 't' || (Array.isArray(dlp) && dlp.includes('t'));
 }
 
 /** The first part of the path; what follows is of no meaning. */

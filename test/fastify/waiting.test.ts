@@ -205,3 +205,9 @@ t.test('maxActiveClients 0: none waits', async (t) => {
   const { text } = await open(t, { maxActiveClients: 0 });
   t.equal(await text({ '/a': 0 }), '[]');
 });
+
+t.test('dlp=t, given twice, does not wait either', async (t) => {
+  const { url } = await open(t);
+  const answer = await send(`${url}/message-bus/x/poll?dlp=t&dlp=t`, { headers: json, body: '{"/a":0}' });
+  t.equal(answer.text, '[]');
+});
