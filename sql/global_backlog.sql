@@ -1,7 +1,7 @@
 -- The messages of all channels after a global id, oldest first: those in the global window that their channels
 -- still hold. It is wide open: grant it to those alone who may read everything.
 create or replace function global_backlog(after_global_id bigint default 0) returns setof message
-language plpgsql stable security definer set search_path from current set enable_seqscan = off
+language plpgsql stable security definer set search_path from current set enable_seqscan = off set jit = off
 as $$
 begin
   return query

@@ -5,7 +5,7 @@
 -- at once: this is for batches of their own. Channels are locked in sorted order, so that batches cannot deadlock.
 -- Speaks of errors alone, as announce() does.
 create or replace function publish_many(messages jsonb) returns bigint[]
-language plpgsql security definer set search_path from current set enable_seqscan = off set client_min_messages = error
+language plpgsql security definer set search_path from current set enable_seqscan = off set jit = off set client_min_messages = error
 as $$
 declare
   total int;

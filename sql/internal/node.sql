@@ -16,7 +16,7 @@ $$;
 create or replace function read_channels(sites text[], channel_names text[], after_ids bigint[]) returns table (
   request int, last_id bigint, message_id bigint, global_id bigint, user_ids text[], group_ids text[], client_ids text[], data text, up_to bigint
 )
-language plpgsql stable security definer set search_path from current set enable_seqscan = off
+language plpgsql stable security definer set search_path from current set enable_seqscan = off set jit = off
 as $$
 #variable_conflict use_column
 declare
@@ -63,7 +63,7 @@ $$;
 create or replace function read_global(after_global_id bigint) returns table (
   last_global_id bigint, message_id bigint, global_id bigint, site text, channel text, user_ids text[], group_ids text[], client_ids text[], data text, up_to bigint
 )
-language plpgsql stable security definer set search_path from current
+language plpgsql stable security definer set search_path from current set jit = off
 as $$
 #variable_conflict use_column
 declare

@@ -1,7 +1,7 @@
 -- Gives a channel, locked by the caller, another number of slots and moves its messages to where they belong
 -- then. In two steps, by way of negative slots: the primary key is checked row by row.
 create or replace function resize_ring(id bigint, slots int) returns void
-language plpgsql set enable_seqscan = off
+language plpgsql set enable_seqscan = off set jit = off
 as $$
 declare
   c channels;

@@ -2,7 +2,7 @@
 -- In the steady state there is nothing to do, each message having overwritten the one that left; there is
 -- after a size was lowered, and for messages past their age. Bounded below by deleted_id, as the rest is gone.
 create or replace function trim_channel(id bigint, keep int) returns void
-language plpgsql set enable_seqscan = off
+language plpgsql set enable_seqscan = off set jit = off
 as $$
 declare
   c channels;
