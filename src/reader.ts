@@ -1,3 +1,4 @@
+import { isRefusal } from './database/coded-error.js';
 import type { Database } from './database/database.js';
 import { Batch } from './frame.js';
 import { StoredMessage, toTargets } from './message.js';
@@ -106,6 +107,13 @@ export class Reader {
     }
     this.#queries++;
     if (this.#waiting.size > 0) this.#schedule();
+    await this.#answer(requests);
+    this.#queries--;
+    if (this.#waiting.size > 0) this.#schedule();
+  }
+
+  /** Requests that Postgres refuses are asked again in halves: none fails for another. */
+  async #answer(requests: readonly Request[]): Promise<void> {
     try {
       const rows = await this.database.read<PageRow & { request: number; last_id: number }>(
         `select * from ${this.database.name('read_channels')}($1, $2, $3)`,
@@ -122,10 +130,13 @@ export class Reader {
         }
       }
     } catch (error) {
-      for (const request of requests) request.reject(error);
-    } finally {
-      this.#queries--;
-      if (this.#waiting.size > 0) this.#schedule();
+      if (requests.length > 1 && isRefusal(error)) {
+        const half = requests.length >> 1;
+        await this.#answer(requests.slice(0, half));
+        await this.#answer(requests.slice(half));
+      } else {
+        for (const request of requests) request.reject(error);
+      }
     }
   }
 }

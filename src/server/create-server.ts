@@ -21,6 +21,8 @@ export async function createServer(options: ServerOptions): Promise<FastifyInsta
   const { connectionString, schema } = options;
   const app = Fastify({
     logger: { level: options.logLevel, stream: process.stderr },
+    // For a request to come in whole; how long its answer takes is another matter.
+    requestTimeout: 30_000,
     // What is not as asked for is refused, not mended.
     ajv: { customOptions: { coerceTypes: false, removeAdditional: false } },
   });
