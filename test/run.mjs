@@ -61,5 +61,6 @@ function printSummary(report) {
   for (const [, not, directive] of report.matchAll(/^ {4}(not )?ok \d+(?: - .*?)?( # (?:SKIP|TODO).*)?$/gim)) {
     count[directive ? 'skipped' : not ? 'failed' : 'passed']++;
   }
-  console.log(`${count.passed} passed, ${count.failed} failed, ${count.skipped} skipped`);
+  // On a line of its own: the reporter leaves its cursor codes on the last one.
+  console.log(`\n${count.passed} passed, ${count.failed} failed, ${count.skipped} skipped`);
 }
