@@ -93,7 +93,7 @@ t.test('a page that hangs does not fill the server, and gets all when it goes on
   const { bus, database, context, url } = await serveClient(t, browser, {}, (app) => {
     app.get('/held', () => held.then(() => 'go on'));
   });
-  const page = await ClientPage.open(context, url, { callbackInterval: 100 });
+  const page = await ClientPage.open(context, url, { callbackInterval: 100, minPollInterval: 10 });
   await page.subscribe('/a', -1);
   await page.untilPosition('/a', 0);
 
