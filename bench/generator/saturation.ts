@@ -22,7 +22,7 @@ const backlogSize = 1000;
  */
 export async function findSaturation(fleet: Fleet, options: SaturationOptions): Promise<Phase> {
   let best: Phase | undefined;
-  const tryRate = async (rate: number): Promise<boolean> => {
+  const hold = async (rate: number): Promise<boolean> => {
     const phase = await fleet.phase({ ...options, rate });
     const isCarried = check(phase);
     options.onStep?.(phase, isCarried);
@@ -30,6 +30,9 @@ export async function findSaturation(fleet: Fleet, options: SaturationOptions): 
     else await fleet.reopen();
     return isCarried;
   };
+
+  // A machine's hiccup is not the server's limit.
+  const tryRate = async (rate: number): Promise<boolean> => (await hold(rate)) || (await hold(rate));
 
   let carried = 0;
   let failed = options.start;

@@ -17,7 +17,7 @@ export interface LineChartOptions {
 const width = 760;
 const height = 400;
 const left = 80;
-const right = 30;
+const right = 44;
 const bottom = 58;
 
 export function lineChart({ title, x, y, curves, isLogarithmic, spacing }: LineChartOptions): string {

@@ -25,7 +25,7 @@ export const fourServers: Target = {
     return {
       lines: [
         {
-          what: `streaming as in 1, four server processes (${cpus().length} cores)`,
+          what: `streaming, 1000 clients, 64 publishers: four server processes (${cpus().length} cores)`,
           unit: 'deliveries/s',
           floor: side('one process', one.runs),
           measured: side('four processes', four.runs),
