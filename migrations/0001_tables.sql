@@ -23,6 +23,10 @@ create table bus (
 ) with (fillfactor = 10);
 insert into bus default values;
 
+-- Locked, as a table, before the counter: whoever gives out global ids waits here, in a queue where each wakes the next.
+-- Waiting for the row of bus wakes all who wait, to let one through. Not an advisory lock: any role could take that.
+create table turn ();
+
 -- A row per channel, for ever: it keeps ids from being reused.
 create table channels (
   id bigint generated always as identity primary key,
@@ -73,4 +77,16 @@ create type message as (
   group_ids text[],
   client_ids text[],
   published_at timestamptz
+);
+
+-- A message to publish, checked.
+create type publication as (
+  site text collate "C",
+  channel text collate "C",
+  data jsonb,
+  user_ids text[],
+  group_ids text[],
+  client_ids text[],
+  max_backlog_size int,
+  max_backlog_age int
 );

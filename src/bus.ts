@@ -148,7 +148,7 @@ export class Bus {
       userIds: checkTargets(options.userIds, 'userIds'),
       groupIds: checkTargets(options.groupIds, 'groupIds'),
       clientIds: checkTargets(options.clientIds, 'clientIds'),
-      siteId: checkSite(options.siteId),
+      site: siteOf(checkSite(options.siteId), checked),
       maxBacklogSize: checkLimit(options.maxBacklogSize, 'maxBacklogSize'),
       maxBacklogAge: checkLimit(options.maxBacklogAge, 'maxBacklogAge'),
     };
@@ -251,7 +251,10 @@ export class Bus {
     await this.#database.query(`select ${this.#database.name('reset')}()`);
   }
 
-  /** Sends what was published, ends subscriptions and connections. Other processes go on. Safe to call twice. */
+  /**
+   * Sends what was published, ends subscriptions and connections. Other processes go on. What cannot be sent within 5 s is
+   * rejected: with POSTBUS_CLOSED, or POSTBUS_CONNECTION_LOST where it was under way. Safe to call twice.
+   */
   close(): Promise<void> {
     this.#closing ??= this.#close();
     return this.#closing;
@@ -260,7 +263,7 @@ export class Bus {
   async #close(): Promise<void> {
     for (const subscription of [...this.#subscriptions]) subscription.end();
     this.dispatcher.close();
-    await Promise.all([this.#listener.close(), this.#publisher.drain()]);
+    await Promise.all([this.#listener.close(), this.#publisher.drain(drainMs)]);
     await this.#database.close();
   }
 
@@ -291,6 +294,9 @@ export class Bus {
     this.#forgeries = { count: 0, reportedAt: Date.now() };
   }
 }
+
+// Within what service managers grant a process before they kill it.
+const drainMs = 5_000;
 
 /** Page by page. */
 async function readAll(read: (after: number) => Promise<ReadResult>, lastId: number): Promise<Message[]> {

@@ -87,6 +87,11 @@ export const errors = {
     'The connection to Postgres broke: %s. A message that was under way may or may not have been published.',
     503,
   ),
+  LOCKED: createError<[string, number]>(
+    'POSTBUS_LOCKED',
+    'The message to %s was not published: for %s ms a transaction that has published and not ended was in its way. End it (pg_stat_activity shows it), and publish at the end of transactions.',
+    503,
+  ),
   QUERY_FAILED: createError<[string]>('POSTBUS_QUERY_FAILED', 'Postgres refused: %s.', 500),
   NOT_LISTENING: createError<[]>(
     'POSTBUS_NOT_LISTENING',

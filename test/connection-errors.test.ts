@@ -1,3 +1,4 @@
+import pg from 'pg';
 import t, { type Test } from 'tap';
 import { codedError } from '../src/database/coded-error.js';
 import type { Bus } from '../src/index.js';
@@ -48,6 +49,44 @@ t.test('a server that says nothing', async (t) => {
   const error = { code: 'POSTBUS_NO_SERVER', message: /timeout.*Check that it runs, and the connection string/ };
   // All at once: each waits for the time that a connection may take.
   await Promise.all(Object.entries(beginnings).map(([name, begin]) => t.rejects(begin(bus), error, name)));
+});
+
+t.test('a server that falls silent under a message', async (t) => {
+  const { url } = await createDatabase(t);
+  const hole = await startBlackHole(t, url);
+  const bus = openBus(t, hole.url, { queryTimeout: 1_000 });
+  await bus.publish('/a', 1);
+  hole.swallow();
+  const lost = { code: 'POSTBUS_CONNECTION_LOST', statusCode: 503 };
+  await t.rejects(bus.publish('/a', 2), lost);
+  hole.letThrough();
+  t.ok((await bus.publish('/a', 3)) >= 2, 'a new connection is made');
+});
+
+t.test('close() does not wait for a server that has fallen silent', async (t) => {
+  const { url } = await createDatabase(t);
+  const hole = await startBlackHole(t, url);
+  const bus = openBus(t, hole.url);
+  await bus.publish('/a', 1);
+  hole.swallow();
+  const sent = Promise.allSettled([bus.publish('/a', 2), bus.backlog('/a')]);
+  await bus.close();
+  for (const outcome of await sent)
+    t.match(outcome, { status: 'rejected', reason: { code: /^POSTBUS_(CONNECTION_LOST|CLOSED)$/ } });
+});
+
+t.test('a connection that forgets prepared statements, as behind a pooler', async (t) => {
+  const { url, pool } = await createDatabase(t);
+  const shared = new pg.Pool({ connectionString: url, max: 1 });
+  t.teardown(() => shared.end());
+  const bus = openBus(t, url, { pool: shared });
+  t.equal(await bus.publish('/a', 1), 1);
+  t.equal(await bus.lastId('/a'), 1);
+  await shared.query('deallocate all');
+  t.equal(await bus.publish('/a', 2), 2);
+  await shared.query('deallocate all');
+  t.equal(await bus.lastId('/a'), 2);
+  t.strictSame((await pool.query('select message_bus.last_id($1)::int as id', ['/a'])).rows, [{ id: 2 }]);
 });
 
 t.test('a connection that times out under a message may have delivered it', async (t) => {

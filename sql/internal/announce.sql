@@ -13,6 +13,7 @@ declare
   place record;
   line text;
 begin
+  lock table turn in share update exclusive mode;
   update bus b set last_global_id = b.last_global_id + 1 from settings s
     returning b.last_global_id, b.ring_size, s.notify_channel, s.notify_key
     into next_global_id, slots, notify_channel, notify_key;

@@ -9,6 +9,46 @@ begin
 end
 $$;
 
+-- publish_many() for nodes, which have checked their messages and send them in batches of their own. Refuses to wait long
+-- for a lock (55P03, nothing is published then): a transaction that has published to one of the channels and stays open
+-- would hold up the other channels of the batch, and whoever publishes to those.
+-- Speaks of errors alone, as announce() does.
+create or replace function publish_batch(messages jsonb) returns bigint[]
+language plpgsql security definer set search_path from current set client_min_messages = error set lock_timeout = '1s'
+as $$
+declare
+  items publication[] := to_publications(messages);
+  m publication;
+  id bigint;
+begin
+  if cardinality(items) > 1 then
+    return publish_list(items);
+  end if;
+  -- In half the time.
+  m := items[1];
+  id := publish(m.channel, m.data, m.user_ids, m.group_ids, m.client_ids, nullif(m.site, ''), m.max_backlog_size, m.max_backlog_age);
+  -- Now, while the wait for the counter is bounded.
+  set constraints announce immediate;
+  return array[id];
+end
+$$;
+
+-- Of channels, given with their sites, which another transaction has published to and not ended, as far as can be seen: one
+-- that is not there may have been created by it.
+create or replace function held_channels(sites text[], channel_names text[]) returns boolean[]
+language plpgsql security definer set search_path from current
+as $$
+declare
+  held boolean[] := '{}';
+begin
+  for i in 1..coalesce(cardinality(sites), 0) loop
+    perform from channels t where t.site_id = sites[i] and t.channel = channel_names[i] for no key update skip locked;
+    held := held || not found;
+  end loop;
+  return held;
+end
+$$;
+
 -- Many reads in one: for each (site, channel, after) its messages, a row each, and a last row without a message. after: an
 -- id; -1 from now on; -2 the last message, -3 the last two …; all from one snapshot. sites: '' for none. Data comes as text,
 -- ready to be sent. A read ends with the message that fills a page of half a megabyte: up_to, in its last row, tells how far

@@ -20,6 +20,17 @@ export function isRetryable(error: unknown): boolean {
   return state === '40001' || state === '40P01';
 }
 
+/** Whether somebody held a lock for longer than the statement was to wait: nothing was done. */
+export function isLockTimeout(error: unknown): boolean {
+  return sqlState(error) === '55P03';
+}
+
+/** Whether a prepared statement was not where it was left: a pooler gives each transaction another connection. */
+export function isLostStatement(error: unknown): boolean {
+  const state = sqlState(error);
+  return state === '26000' || state === '42P05';
+}
+
 function sqlState(error: unknown): string | undefined {
   const source = error instanceof Error && isPostbusError(error) ? error.cause : error;
   if (!(source instanceof Error) || !('code' in source) || typeof source.code !== 'string') return undefined;

@@ -1,12 +1,19 @@
+import { createHash } from 'node:crypto';
+import { Socket } from 'node:net';
 import pg from 'pg';
 import { errors } from '../errors.js';
-import { codedError } from './coded-error.js';
+import { codedError, isLostStatement } from './coded-error.js';
 
 export interface DatabaseOptions {
   /** `postgres://user:password@host:port/database`. Without it and without a pool, the PG… environment variables count. */
   connectionString?: string | undefined;
   /** A pool to share. It is not ended by close(). */
   pool?: pg.Pool | undefined;
+  /**
+   * Ms that Postgres may take to answer, and that a message waits for others who hold its channel; 30,000 unless said
+   * otherwise. Then the call is rejected: with POSTBUS_CONNECTION_LOST or POSTBUS_LOCKED.
+   */
+  queryTimeout?: number | undefined;
 }
 
 // bigint arrives as a number: ids stay below 2^53.
@@ -16,6 +23,7 @@ const types: pg.CustomTypesConfig = {
 };
 
 const maxAttempts = 5;
+const closeGraceMs = 500;
 
 /** pg would complain of it at the first connection, in the words of its URL parser. @throws POSTBUS_BAD_OPTION */
 export function checkConnectionString(connectionString: unknown): void {
@@ -35,13 +43,22 @@ export function checkConnectionString(connectionString: unknown): void {
 export class Database {
   readonly #pool: pg.Pool;
   readonly #owned: boolean;
+  /** Of our own pool: where the other end has vanished, a polite close waits for ever. */
+  readonly #sockets = new Set<Socket>();
+  readonly #statementNames = new Map<string, string>();
+  #prepares = true;
   #closed = false;
+  readonly queryTimeout: number;
 
   constructor(
     options: DatabaseOptions,
     readonly schema: string,
     onIdleError: (error: Error) => void,
   ) {
+    this.queryTimeout = options.queryTimeout ?? 30_000;
+    if (!Number.isInteger(this.queryTimeout) || this.queryTimeout < 1 || this.queryTimeout > 2_147_483_647) {
+      throw new errors.BAD_OPTION('queryTimeout', 'must be a whole number of ms from 1 to 2147483647');
+    }
     this.#owned = options.pool === undefined;
     this.#pool =
       options.pool ??
@@ -52,6 +69,7 @@ export class Database {
         keepAlive: true,
         // An idle connection that breaks tells nobody but the pool, and is replaced by it.
         allowExitOnIdle: true,
+        stream: () => this.#newSocket(),
       });
     if (this.#owned) this.#pool.on('error', onIdleError);
   }
@@ -68,23 +86,31 @@ export class Database {
   }
 
   async query<Row extends pg.QueryResultRow>(text: string, values: unknown[] = []): Promise<Row[]> {
-    if (this.#closed) throw new errors.CLOSED();
+    return this.#query<Row>({ text, values });
+  }
+
+  /** A query that is asked often: Postgres parses it once a connection. */
+  async prepared<Row extends pg.QueryResultRow>(text: string, values: unknown[]): Promise<Row[]> {
+    if (!this.#prepares) return this.#query<Row>({ text, values });
     try {
-      const result = await this.#pool.query<Row>({ text, values, types });
-      return result.rows;
+      return await this.#query<Row>({ name: this.#statementName(text), text, values });
     } catch (error) {
-      throw codedError(error, this.schema);
+      if (!isLostStatement(error)) throw error;
+      this.#prepares = false;
+      return this.#query<Row>({ text, values });
     }
   }
 
-  /** A query that changes nothing: asked again where the connection breaks under it. */
+  /** One that changes nothing: asked again where the connection breaks under it. */
   async read<Row extends pg.QueryResultRow>(text: string, values: unknown[] = []): Promise<Row[]> {
+    const latest = Date.now() + this.queryTimeout;
     for (let attempt = 1; ; attempt++) {
       try {
-        return await this.query<Row>(text, values);
+        return await this.prepared<Row>(text, values);
       } catch (error) {
         // The pool hands out idle connections; after an interruption, several of them may be dead.
-        if (attempt === maxAttempts || !(error instanceof errors.CONNECTION_LOST)) throw error;
+        const isWorthIt = attempt < maxAttempts && Date.now() < latest;
+        if (!isWorthIt || !(error instanceof errors.CONNECTION_LOST)) throw error;
       }
     }
   }
@@ -97,6 +123,40 @@ export class Database {
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
-    if (this.#owned) await this.#pool.end();
+    if (!this.#owned) return;
+    const cutOff = setTimeout(() => {
+      for (const socket of this.#sockets) socket.destroy();
+    }, closeGraceMs);
+    await this.#pool.end();
+    clearTimeout(cutOff);
+  }
+
+  async #query<Row extends pg.QueryResultRow>(query: pg.QueryConfig): Promise<Row[]> {
+    if (this.#closed) throw new errors.CLOSED();
+    // A setting of connections, says pg's documentation; it is one of queries too, and the pool may be the user's.
+    const config = { ...query, types, query_timeout: this.queryTimeout };
+    try {
+      const result = await this.#pool.query<Row>(config);
+      return result.rows;
+    } catch (error) {
+      throw codedError(error, this.schema);
+    }
+  }
+
+  /** By its text: buses of other schemas may share the pool. */
+  #statementName(text: string): string {
+    let name = this.#statementNames.get(text);
+    if (name === undefined) {
+      name = `postbus_${createHash('sha256').update(text).digest('hex').slice(0, 32)}`;
+      this.#statementNames.set(text, name);
+    }
+    return name;
+  }
+
+  #newSocket(): Socket {
+    const socket = new Socket();
+    this.#sockets.add(socket);
+    socket.once('close', () => this.#sockets.delete(socket));
+    return socket;
   }
 }

@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import t from 'tap';
+import type { Bus } from '../../src/index.js';
 import { openBus } from '../helpers/bus.js';
 import { createDatabase, type TestDatabase } from '../helpers/database.js';
 import { createRole } from '../helpers/role.js';
@@ -264,6 +265,18 @@ t.test('the role of nodes runs a bus with the plugin', async (t) => {
   await app.close();
 });
 
+/** Publishes through a bus what another transaction is in the way of, for a while. */
+async function publishToHeld(database: TestDatabase, bus: Bus): Promise<unknown> {
+  const client = await database.pool.connect();
+  await client.query(`begin; ${publish}`);
+  const held = bus.publish('/a', 1);
+  const free = bus.publish('/b', 1).finally(async () => {
+    await client.query('rollback');
+    client.release();
+  });
+  return Promise.all([held, free]);
+}
+
 t.test('each right of the role of nodes is needed', async (t) => {
   const database = await createDatabase(t);
   const { role, url } = await createRole(t, database);
@@ -273,7 +286,8 @@ t.test('each right of the role of nodes is needed', async (t) => {
   await bus.publish('/a', 1);
   const uses: Record<string, () => Promise<unknown>> = {
     node_state: () => bus.connect(),
-    publish_many: () => bus.publish('/a', 1),
+    publish_batch: () => bus.publish('/a', 1),
+    held_channels: () => publishToHeld(database, bus),
     read_channels: () => bus.backlog('/a'),
     read_global: () => bus.globalBacklog(),
     get_message: () => bus.getMessage('/a', 1),

@@ -1,0 +1,63 @@
+/** A message to publish, checked. */
+export interface Publication {
+  channel: string;
+  /** JSON text. */
+  json: string;
+  userIds: string[] | undefined;
+  groupIds: string[] | undefined;
+  clientIds: string[] | undefined;
+  /** '' for no site. */
+  site: string;
+  maxBacklogSize: number | undefined;
+  maxBacklogAge: number | undefined;
+}
+
+/** A publication on its way to the database, and the caller who waits for its id. */
+export class Entry {
+  readonly site: string;
+  readonly channel: string;
+  /** The message as publish_batch() takes it. */
+  readonly json: string;
+  readonly since = Date.now();
+
+  constructor(
+    publication: Publication,
+    readonly resolve: (messageId: number) => void,
+    readonly reject: (error: unknown) => void,
+  ) {
+    this.site = publication.site;
+    this.channel = publication.channel;
+    this.json = toJson(publication);
+  }
+
+  /** Neither holds a control character. */
+  get channelKey(): string {
+    return `${this.site}\t${this.channel}`;
+  }
+}
+
+function toJson(p: Publication): string {
+  let json = `{"channel":${JSON.stringify(p.channel)},"data":${p.json}`;
+  if (p.userIds) json += `,"user_ids":${JSON.stringify(p.userIds)}`;
+  if (p.groupIds) json += `,"group_ids":${JSON.stringify(p.groupIds)}`;
+  if (p.clientIds) json += `,"client_ids":${JSON.stringify(p.clientIds)}`;
+  if (p.site !== '') json += `,"site_id":${JSON.stringify(p.site)}`;
+  if (p.maxBacklogSize !== undefined) json += `,"max_backlog_size":${p.maxBacklogSize}`;
+  if (p.maxBacklogAge !== undefined) json += `,"max_backlog_age":${p.maxBacklogAge}`;
+  return `${json}}`;
+}
+
+const maxBatch = 1000;
+const maxBatchLength = 4_000_000; // characters of JSON
+
+/** Takes from the front of a queue what goes into one transaction. */
+export function takeBatch(queue: Entry[]): Entry[] {
+  let length = 0;
+  let count = 0;
+  for (const entry of queue) {
+    length += entry.json.length;
+    if (count > 0 && (count === maxBatch || length > maxBatchLength)) break;
+    count++;
+  }
+  return queue.splice(0, count);
+}
