@@ -11,7 +11,7 @@ export interface Sink {
   onMovedBack(cursor: Cursor): void;
   /** What was there at the start has been handed over: from here on it is live. */
   onStarted(cursor: Cursor): void;
-  /** The start failed; the cursor is closed. */
+  /** The start failed, or the bus was closed; the cursor is closed. */
   onFailed(cursor: Cursor, error: unknown): void;
 }
 
@@ -69,6 +69,12 @@ export class Cursor {
     if (this.feed.cursors.size === 0) this.feed.idleSince = Date.now();
   }
 
+  fail(error: unknown): void {
+    if (this.#closed) return;
+    this.close();
+    this.sink.onFailed(this, error);
+  }
+
   /** Called by the feed, with what comes next in it; lastId is where the feed stands then. */
   receive(batch: Batch, lastId: number): void {
     if (this.#started) {
@@ -124,9 +130,7 @@ export class Cursor {
       }
       this.sink.onStarted(this);
     } catch (error) {
-      if (this.#closed) return;
-      this.close();
-      this.sink.onFailed(this, error);
+      this.fail(error);
     }
   }
 

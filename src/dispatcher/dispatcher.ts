@@ -1,3 +1,4 @@
+import { errors } from '../errors.js';
 import type { StoredMessage } from '../message.js';
 import type { Notice } from '../notification.js';
 import type { Reader } from '../reader.js';
@@ -58,8 +59,11 @@ export class Dispatcher {
   /**
    * A place in a channel from where messages are handed to the sink once it is started. `position`: an id, or -1 from
    * now on, -2 the last message and from now on …
+   *
+   * @throws POSTBUS_CLOSED
    */
   open(site: string, channel: string, position: number, sink: Sink): Cursor {
+    if (this.#closed) throw new errors.CLOSED();
     const key = feedKey(site, channel);
     let feed = this.#feeds.get(key);
     if (feed === undefined) {
@@ -73,8 +77,9 @@ export class Dispatcher {
     return new Cursor(feed, position, sink);
   }
 
-  /** A place among all messages of the bus, by global id. */
+  /** A place among all messages of the bus, by global id. @throws POSTBUS_CLOSED */
   openAll(position: number, sink: Sink): Cursor {
+    if (this.#closed) throw new errors.CLOSED();
     const { reader } = this.options;
     this.#all ??= new Feed({ read: (after) => reader.readGlobal(after), idOf: globalIdOf }, this.#context);
     return new Cursor(this.#all, position, sink);
@@ -104,9 +109,12 @@ export class Dispatcher {
     this.#connection = 0;
   }
 
+  /** Lets those who wait know: nothing would come any more. */
   close(): void {
     this.#closed = true;
     this.#connection = 0;
+    const feeds = [...this.#feeds.values(), ...(this.#all ? [this.#all] : [])];
+    for (const cursor of feeds.flatMap((feed) => [...feed.cursors])) cursor.fail(new errors.CLOSED());
     clearInterval(this.#sweeper);
     for (const [timer, resolve] of this.#retries) {
       clearTimeout(timer);

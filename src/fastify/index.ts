@@ -58,6 +58,13 @@ async function routes(app: FastifyInstance, settings: Settings): Promise<void> {
   for (const url of ['/message-bus', '/message-bus/*']) {
     app.post<{ Body?: PollRequest; Querystring: { dlp?: string | string[] } }>(url, (request, reply) => {
       const clientId = toClientId(request.params);
+      let poll: Poll | undefined;
+      responses.add(reply.raw);
+      // Its client has hung up, or has its answer.
+      reply.raw.on('close', () => {
+        responses.delete(reply.raw);
+        poll?.close();
+      });
       const start = ({ viewer, site }: Awaited<ReturnType<typeof lookUp>>) => {
         // Hung up while the lookups were under way.
         if (reply.raw.destroyed) return;
@@ -66,7 +73,7 @@ async function routes(app: FastifyInstance, settings: Settings): Promise<void> {
         const waits =
           settings.longPollingEnabled && !mayNotWait(request.query.dlp) && polls.waiting < settings.maxActiveClients;
         const streaming = waits && settings.chunkedEncodingEnabled && request.headers['dont-chunk'] === undefined;
-        const poll = new Poll({
+        const entered = new Poll({
           dispatcher: bus.dispatcher,
           request: request.body ?? { channels: new Map(), sequence: 0 },
           viewer,
@@ -74,16 +81,11 @@ async function routes(app: FastifyInstance, settings: Settings): Promise<void> {
           waits: waits ? settings.longPollingInterval : 0,
           streaming,
           answer: streaming ? new StreamedAnswer(reply) : new WholeAnswer(reply),
-          onClose: () => polls.leave(client, poll),
+          onClose: () => polls.leave(client, entered),
         });
-        responses.add(reply.raw);
-        // Its client has hung up, or has its answer.
-        reply.raw.on('close', () => {
-          responses.delete(reply.raw);
-          poll.close();
-        });
-        if (polls.enter(client, poll)) poll.start();
-        else poll.end();
+        poll = entered;
+        if (polls.enter(client, entered)) entered.start();
+        else entered.end();
       };
       const found = lookUp(request, clientId, settings);
       if (found instanceof Promise) found.then(start).catch((error) => reply.send(error));

@@ -89,7 +89,13 @@ export class Poll implements Sink {
   }
 
   onFailed(_cursor: Cursor, error: unknown): void {
+    this.flush();
     if (this.#closed) return;
+    // A stream that has begun can only end; its client asks again, and is told then.
+    if (this.#parked && this.options.streaming) {
+      this.end();
+      return;
+    }
     this.close();
     this.options.answer.fail(error);
   }
