@@ -7,7 +7,10 @@ import { codedError, isLostStatement } from './coded-error.js';
 export interface DatabaseOptions {
   /** `postgres://user:password@host:port/database`. Without it and without a pool, the PG… environment variables count. */
   connectionString?: string | undefined;
-  /** A pool to share. It is not ended by close(). */
+  /**
+   * A pool to share. It is not ended by close(). The connection that listens is one more beside it, with the settings of
+   * the pool, but for a `Client` class of its own and `onConnect`.
+   */
   pool?: pg.Pool | undefined;
   /**
    * Ms that Postgres may take to answer, and that a message waits for others who hold its channel; 30,000 unless said
@@ -74,11 +77,11 @@ export class Database {
     if (this.#owned) this.#pool.on('error', onIdleError);
   }
 
-  /** What the listener connects with: the pool's own settings. */
+  /** What the listener connects with: all that the pool gives its own clients. */
   get connection(): pg.ClientConfig {
-    const { host, port, user, password, database, connectionString, ssl } = this.#pool.options;
-    const given = { host, port, user, password, database, connectionString, ssl };
-    return Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
+    const { options } = this.#pool;
+    // pg hides the password from spreading.
+    return { ...options, password: options.password };
   }
 
   get pool(): pg.Pool {

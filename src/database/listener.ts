@@ -1,4 +1,5 @@
 import { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import type pg from 'pg';
 import pgListen, { type Subscriber } from 'pg-listen';
 
@@ -19,6 +20,12 @@ const maxRetryMs = 2_000;
 const checkEveryMs = 15_000;
 const queryTimeoutMs = 10_000;
 const closeGraceMs = 500;
+
+interface Connection {
+  subscriber: Subscriber;
+  /** Where the other end has vanished, a polite close waits for ever. */
+  destroy: () => void;
+}
 
 /**
  * The one connection that LISTENs. It is never inside a transaction (nothing would be delivered), and does nothing
@@ -57,7 +64,7 @@ export class Listener {
 
   /** One connection's life; resolves to why it ended. */
   async #listenUntilLost(onConnected: () => void): Promise<unknown> {
-    let connection: { subscriber: Subscriber; socket: Socket } | undefined;
+    let connection: Connection | undefined;
     try {
       const channel = await this.options.channel();
       if (this.#closed) return undefined;
@@ -77,26 +84,30 @@ export class Listener {
       return error;
     } finally {
       this.#wake = () => {};
-      if (connection) await end(connection.subscriber, connection.socket);
+      if (connection) await end(connection);
     }
   }
 
-  #newConnection(): { subscriber: Subscriber; socket: Socket } {
-    // Our own socket: where the other end has vanished, a polite close waits for ever.
-    const socket = new Socket();
+  #newConnection(): Connection {
+    const { connection } = this.options;
+    const connect = connection.stream ?? (() => new Socket());
+    let stream: Duplex | undefined;
     const subscriber = pgListen.default(
       {
-        ...this.options.connection,
+        ...connection,
         application_name: 'postbus listener',
         query_timeout: queryTimeoutMs,
         connectionTimeoutMillis: queryTimeoutMs,
-        stream: () => socket,
+        stream: (...settings: unknown[]) => {
+          stream = Reflect.apply(connect, undefined, settings);
+          return stream;
+        },
       },
       // retryLimit 1 means no attempt of its own: it would keep the old name of the channel, not notice that it was
       // closed meanwhile, and give up for good where the first query on a new connection fails.
       { retryLimit: 1, paranoidChecking: checkEveryMs, parse: (payload) => payload },
     );
-    return { subscriber, socket };
+    return { subscriber, destroy: () => stream?.destroy() };
   }
 
   #sleep(ms: number): Promise<void> {
@@ -119,10 +130,10 @@ async function connect(subscriber: Subscriber, channel: string): Promise<void> {
   await subscriber.listenTo(channel);
 }
 
-async function end(subscriber: Subscriber, socket: Socket): Promise<void> {
-  const grace = setTimeout(() => socket.destroy(), closeGraceMs);
+async function end({ subscriber, destroy }: Connection): Promise<void> {
+  const grace = setTimeout(destroy, closeGraceMs);
   // What fails here is the end of a connection that is being given up.
   await subscriber.close().catch(() => {});
   clearTimeout(grace);
-  socket.destroy();
+  destroy();
 }
