@@ -161,7 +161,8 @@ export class Bus {
 
   /**
    * Calls `callback` with the messages of a channel, or of all channels where it is null, in order; the next call waits
-   * for a promise that it returns. Resolves when nothing published from then on can be missed.
+   * for a promise that it returns. Its second argument is the subscription, for callbacks that end it themselves. Resolves
+   * when nothing published from then on can be missed.
    */
   async subscribe(
     channel: string | null,

@@ -4,13 +4,17 @@ import { errors } from './errors.js';
 import type { Batch } from './frame.js';
 import type { Message, StoredMessage } from './message.js';
 
-export type MessageCallback<Data = unknown> = (message: Message<Data>) => unknown;
+/** The subscription comes along because the first messages may come before bus.subscribe() has given it back. */
+export type MessageCallback<Data = unknown> = (message: Message<Data>, subscription: Subscription) => unknown;
 
 /** What bus.subscribe() gives back. */
 export interface Subscription {
   /** null: all channels. */
   readonly channel: string | null;
-  /** Stops it: the callback is not called again. */
+  /**
+   * Stops it: the callback is not called again. Does not wait for a call that is under way, because that may be the one
+   * that unsubscribes: it would wait for itself.
+   */
   unsubscribe(): Promise<void>;
 }
 
@@ -56,16 +60,18 @@ export class CallbackSubscription implements Subscription, Sink {
   }
 
   async unsubscribe(): Promise<void> {
+    // By the callback, while the backlog comes: whoever subscribed need not wait for the rest of it.
+    this.onStarted();
     this.end();
   }
 
+  /** Ends it for the bus. */
   end(): void {
     if (this.#ended) return;
     this.#ended = true;
     this.#queue = [];
     this.#cursor?.close();
     clearTimeout(this.#retry);
-    // Only the bus ends it before its caller has it.
     this.#starting?.reject(new errors.CLOSED());
     this.#starting = undefined;
     this.options.onEnd(this);
@@ -114,7 +120,7 @@ export class CallbackSubscription implements Subscription, Sink {
     this.#running = true;
     for (let message = this.#queue.shift(); message && !this.#ended; message = this.#queue.shift()) {
       try {
-        await this.options.callback(message.toMessage());
+        await this.options.callback(message.toMessage(), this);
       } catch (error) {
         this.options.onError(error);
       }

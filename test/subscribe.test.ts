@@ -225,6 +225,60 @@ t.test('a callback that is unsubscribed is not called again', async (t) => {
   await subscription.unsubscribe();
 });
 
+t.test('a callback that ends its subscription while the backlog comes', async (t) => {
+  const { database, bus } = await open(t);
+  // Several pages of a read, in all.
+  await database.query(
+    `select message_bus.publish('/a', jsonb_build_object('n', i, 'x', repeat('x', 100000))) from generate_series(1, 20) i`,
+  );
+  for (const channel of ['/a', null]) {
+    for (const last of [1, 2, 20]) {
+      for (const isAsync of [false, true]) {
+        const received: number[] = [];
+        const subscription = await bus.subscribe(
+          channel,
+          async ({ messageId }, own) => {
+            if (isAsync) await delay(1);
+            received.push(messageId);
+            if (messageId === last) await own.unsubscribe();
+          },
+          { lastId: 0 },
+        );
+        await until(() => received.length === last, `it was called ${last} times`);
+        t.equal(subscription.channel, channel);
+        t.strictSame(received, numbers(last));
+        t.equal(bus.dispatcher.counts.cursors, 0, 'nothing is left of it');
+        await bus.lastId('/a');
+        t.equal(received.length, last, 'it is not called again');
+        await subscription.unsubscribe();
+      }
+    }
+  }
+});
+
+t.test('unsubscribing does not wait for a call under way, which may be its own', async (t) => {
+  const { bus } = await open(t);
+  let letGo = () => {};
+  const held = new Promise<void>((resolve) => {
+    letGo = resolve;
+  });
+  const calls: string[] = [];
+  const subscription = await bus.subscribe('/a', async () => {
+    calls.push('begin');
+    await held;
+    calls.push('end');
+  });
+  await bus.publish('/a', 1);
+  await bus.publish('/a', 2);
+  await until(() => calls.length === 1, 'it was called');
+  await subscription.unsubscribe();
+  letGo();
+  await until(() => calls.length === 2, 'the call goes on');
+  await bus.publish('/a', 3);
+  await bus.lastId('/a');
+  t.strictSame(calls, ['begin', 'end']);
+});
+
 t.test('what one callback does to a message, no other sees', async (t) => {
   const { bus } = await open(t);
   const seen: unknown[] = [];

@@ -99,7 +99,11 @@ export async function subscribing(bus: Bus): Promise<void> {
   await bus.subscribe('/a');
   // @ts-expect-error: the callback comes second
   await bus.subscribe('/a', { lastId: 0 }, () => {});
-  // @ts-expect-error: the callback is given one message
+  await bus.subscribe('/a', (_message, own) => {
+    expectType<Subscription>()(own);
+    own.unsubscribe();
+  });
+  // @ts-expect-error: the callback is given one message, and the subscription
   await bus.subscribe('/a', (_data: unknown, _globalId: number) => {});
   // @ts-expect-error: ids of messages are numbers
   await bus.subscribe('/a', () => {}, { lastId: '5' });
