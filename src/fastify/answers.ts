@@ -14,8 +14,8 @@ export interface Answer {
 }
 
 // A client that reads slower than it is sent to may be so many bytes behind; then it is cut off, and comes back for
-// the rest with the id that it got to.
-const maxBehind = 1024 * 1024;
+// the rest with the id that it got to. More than a stream begins with, or it might never get further.
+const maxBehind = 2 * 1024 * 1024;
 
 /** An answer of one piece: `application/json`. */
 export class WholeAnswer implements Answer {
@@ -63,7 +63,8 @@ export class StreamedAnswer extends WholeAnswer {
   override more(frame: Frame): boolean {
     const { raw } = this.reply;
     const { socket } = raw;
-    if (raw.writableLength + (socket?.writableLength ?? 0) > maxBehind) {
+    // What waits in the socket is counted in.
+    if (raw.writableLength > maxBehind) {
       raw.destroy();
       return false;
     }

@@ -4,7 +4,7 @@ import fastifyPlugin from 'fastify-plugin';
 import type { Bus } from '../bus.js';
 import { errors, isPostbusError } from '../errors.js';
 import { StreamedAnswer, WholeAnswer } from './answers.js';
-import { drain } from './drain.js';
+import { OpenAnswers } from './open-answers.js';
 import { type PostbusOptions, type Settings, toSettings } from './options.js';
 import { ParkedPolls } from './parked-polls.js';
 import { Poll } from './poll.js';
@@ -37,7 +37,7 @@ async function postbus(app: FastifyInstance, options: PostbusOptions): Promise<v
 async function routes(app: FastifyInstance, settings: Settings): Promise<void> {
   const { bus } = settings;
   const polls = new ParkedPolls();
-  const responses = new Set<FastifyReply['raw']>();
+  const answers = new OpenAnswers();
 
   addBodyParsers(app, settings);
   app.setErrorHandler(answerError);
@@ -51,7 +51,7 @@ async function routes(app: FastifyInstance, settings: Settings): Promise<void> {
   // Fastify waits for requests under way before it closes: let the parked ones go first.
   app.addHook('preClose', async () => {
     polls.endAll();
-    await drain(responses);
+    await answers.drain();
   });
 
   // Fastify puts the prefix before them. A wildcard, because parameters have a length limit of their own.
@@ -59,10 +59,10 @@ async function routes(app: FastifyInstance, settings: Settings): Promise<void> {
     app.post<{ Body?: PollRequest; Querystring: { dlp?: string | string[] } }>(url, (request, reply) => {
       const clientId = toClientId(request.params);
       let poll: Poll | undefined;
-      responses.add(reply.raw);
+      answers.add(reply.raw);
       // Its client has hung up, or has its answer.
       reply.raw.on('close', () => {
-        responses.delete(reply.raw);
+        answers.delete(reply.raw);
         poll?.close();
       });
       const start = ({ viewer, site }: Awaited<ReturnType<typeof lookUp>>) => {

@@ -20,7 +20,7 @@ export interface PollOptions {
   onClose: () => void;
 }
 
-// Characters of data, or one message where that has more. The client comes back for what follows.
+// Characters, or one message where that has more. The client comes back for what follows.
 const maxAnswerLength = 512 * 1024;
 
 /**
@@ -70,7 +70,7 @@ export class Poll implements Sink {
       return;
     }
     this.#out.push(visible);
-    for (const message of visible.messages) this.#outLength += message.json.length;
+    for (const message of visible.messages) this.#outLength += message.wire.length;
     if (this.#parked && this.#out.length === 1) flushSoon(this);
   }
 
@@ -151,8 +151,8 @@ export class Poll implements Sink {
     const { answer, request, streaming, waits } = this.options;
     const isNews = this.#out.length > 0 || this.#status !== undefined;
     const frame = this.#takeFrame();
-    const isComplete = this.#cursors.every((cursor) => cursor.isLive);
-    if (waits > 0 && isComplete && request.channels.size > 0 && (streaming || !isNews)) {
+    const isUpToDate = !this.isFull() && this.#cursors.every((cursor) => cursor.isLive);
+    if (waits > 0 && isUpToDate && request.channels.size > 0 && (streaming || !isNews)) {
       this.#parked = true;
       this.#timer = setTimeout(() => this.end(), waits);
       if (streaming) answer.begin(frame, true);
