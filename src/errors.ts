@@ -98,6 +98,11 @@ export const errors = {
     'The connection that listens to Postgres is down; what is published does not arrive until it is back.',
     503,
   ),
+  POOL_ENDED: createError<[]>(
+    'POSTBUS_POOL_ENDED',
+    'The pool that this bus was given has been ended. Close the bus first, then its pool.',
+    503,
+  ),
   CLOSED: createError<[]>('POSTBUS_CLOSED', 'This bus was closed. Create a new one with createBus().', 503),
 
   // Server and command line

@@ -1,4 +1,5 @@
 import { readdir, readFile } from 'node:fs/promises';
+import pg from 'pg';
 import t, { type Test } from 'tap';
 import { embeddedPostgresErrors } from '../src/embedded-postgres/errors.js';
 import { errors, isPostbusError } from '../src/errors.js';
@@ -69,11 +70,21 @@ t.test('polls are answered with every code that the page says so of, and its sta
 
   async function ask(
     t: Test,
-    { url = database.url, body = '{"/a":0}', path = '/x/poll?dlp=t', type = json, closed = false, schema = '' } = {},
+    {
+      url = database.url,
+      body = '{"/a":0}',
+      path = '/x/poll?dlp=t',
+      type = json,
+      closed = false,
+      ended = false,
+      schema = '',
+    } = {},
     options: Partial<PostbusOptions> = {},
     prepare?: Parameters<typeof listen>[2],
   ) {
-    const bus = openBus(t, url, schema === '' ? {} : { schema });
+    const pool = new pg.Pool({ connectionString: url });
+    if (ended) await pool.end();
+    const bus = openBus(t, url, { ...(schema === '' ? {} : { schema }), ...(ended ? { pool } : {}) });
     const server = await listen(t, { bus, ...options }, prepare);
     if (closed) await bus.close();
     const answer = await send(`${server.url}/message-bus${path}`, { headers: type, body });
@@ -99,6 +110,7 @@ t.test('polls are answered with every code that the page says so of, and its sta
   await ask(t, {}, { userIdLookup: fail });
   await ask(t, {}, {}, (app) => app.addHook('onRequest', async () => fail()));
   await ask(t, { closed: true });
+  await ask(t, { ended: true });
   await ask(t, { schema: 'elsewhere' });
   await ask(t, { url: at((url) => (url.port = '1')) });
   await ask(t, { url: at((url) => (url.pathname = '/nowhere')) });
