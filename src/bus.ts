@@ -1,68 +1,16 @@
-import {
-  checkChannel,
-  checkLimit,
-  checkMessageId,
-  checkPosition,
-  checkSite,
-  checkTargets,
-  encodeData,
-  type Id,
-  isGlobal,
-  siteOf,
-} from './arguments.js';
-import { checkConnectionString, Database, type DatabaseOptions } from './database/database.js';
-import { Listener } from './database/listener.js';
+import { checkChannel, checkLimit, checkMessageId, checkPosition, checkSite, siteOf } from './arguments.js';
+import type { BusOptions, PublishOptions, Settings, SiteOptions, SubscribeOptions } from './bus-options.js';
+import { checkPublication } from './check-publication.js';
+import { checkConnectionString, Database } from './database/database.js';
 import { checkSchema, migrate } from './database/migrate.js';
 import { Dispatcher } from './dispatcher/dispatcher.js';
 import { errors } from './errors.js';
 import { consoleLogger, type Logger } from './logger.js';
 import type { Message } from './message.js';
-import { parsePayload } from './notification.js';
+import { Notifications } from './notifications.js';
 import { Publisher } from './publisher.js';
 import { Reader, type ReadResult } from './reader.js';
 import { CallbackSubscription, type MessageCallback, type Subscription } from './subscription.js';
-
-export interface BusOptions extends DatabaseOptions {
-  /** The schema of the bus; `message_bus` unless said otherwise. */
-  schema?: string | undefined;
-  /** Where warnings and errors go that have no caller; pino and `app.log` fit. Default: the console. */
-  logger?: Logger | undefined;
-}
-
-export interface SiteOptions {
-  /** The tenant; none unless said otherwise. Channels under /global/ belong to none. */
-  siteId?: string | undefined;
-}
-
-export interface PublishOptions extends SiteOptions {
-  /** Only these users, or the members of groupIds. Left out: everyone. */
-  userIds?: readonly Id[] | undefined;
-  groupIds?: readonly Id[] | undefined;
-  /** Only these clients; narrows userIds and groupIds further. */
-  clientIds?: readonly Id[] | undefined;
-  /** Keep this many messages in the channel from here on; left out: the bus-wide setting. */
-  maxBacklogSize?: number | undefined;
-  /** Seconds for which this message can be read; left out: the bus-wide setting. */
-  maxBacklogAge?: number | undefined;
-}
-
-export interface SubscribeOptions extends SiteOptions {
-  /**
-   * Where to begin: an id (of a message in the channel; of all messages where channel is null) to get what came after
-   * it first; -1, the default, from now on; -2 the last message and from now on, -3 the last two …
-   */
-  lastId?: number | undefined;
-}
-
-/** Bus-wide settings; what is left out stays. */
-export interface Settings {
-  /** Surplus rows are deleted once in so many publications of a channel. */
-  clearEvery?: number | undefined;
-  maxBacklogSize?: number | undefined;
-  maxGlobalBacklogSize?: number | undefined;
-  /** Seconds. */
-  maxBacklogAge?: number | undefined;
-}
 
 /**
  * A message bus in Postgres. Methods reject with the errors of docs/errors.md: POSTBUS_BAD_… for arguments, the others
@@ -72,13 +20,10 @@ export class Bus {
   readonly #database: Database;
   readonly #reader: Reader;
   readonly #publisher: Publisher;
-  readonly #listener: Listener;
+  readonly #notifications: Notifications;
   readonly #logger: Logger;
   readonly #subscriptions = new Set<CallbackSubscription>();
-  #notifyKey: Buffer | undefined;
   #closing: Promise<void> | undefined;
-  #forgeries = { count: 0, reportedAt: 0 };
-  #disconnectReported = false;
 
   /** Who waits for what on this node; the Fastify plugin builds on it. */
   readonly dispatcher: Dispatcher;
@@ -100,20 +45,10 @@ export class Bus {
       reader: this.#reader,
       onTrouble: (what, err) => this.#logger.warn({ err }, `${what} failed; it is tried again`),
     });
-    this.#listener = new Listener({
-      connection: this.#database.connection,
-      channel: () => this.#notifyChannel(),
-      onPayload: (payload) => this.#receive(payload),
-      onConnected: () => {
-        this.#disconnectReported = false;
-        this.dispatcher.connected();
-      },
-      onDisconnected: (err) => {
-        this.dispatcher.disconnected();
-        // Once an outage.
-        if (!this.#disconnectReported) this.#logger.warn({ err }, 'not listening to Postgres; trying again');
-        this.#disconnectReported = true;
-      },
+    this.#notifications = new Notifications({
+      database: this.#database,
+      dispatcher: this.dispatcher,
+      logger: this.#logger,
     });
   }
 
@@ -126,8 +61,8 @@ export class Bus {
   /** Checks that the database and its schema are there, and starts to listen. Later losses are mended in the background. */
   async connect(): Promise<void> {
     this.#checkOpen();
-    this.#listener.start();
-    await this.#notifyChannel();
+    this.#notifications.start();
+    await this.#notifications.askChannel();
   }
 
   /** Whether messages published anywhere arrive here right now. */
@@ -141,22 +76,7 @@ export class Bus {
    */
   async publish(channel: string, data: unknown, options: PublishOptions = {}): Promise<number> {
     this.#checkOpen();
-    const checked = checkChannel(channel);
-    const publication = {
-      channel: checked,
-      json: encodeData(data),
-      userIds: checkTargets(options.userIds, 'userIds'),
-      groupIds: checkTargets(options.groupIds, 'groupIds'),
-      clientIds: checkTargets(options.clientIds, 'clientIds'),
-      site: siteOf(checkSite(options.siteId), checked),
-      maxBacklogSize: checkLimit(options.maxBacklogSize, 'maxBacklogSize'),
-      maxBacklogAge: checkLimit(options.maxBacklogAge, 'maxBacklogAge'),
-    };
-    if (isGlobal(checked) && (publication.userIds || publication.groupIds)) {
-      const argument = publication.userIds ? 'userIds' : 'groupIds';
-      throw new errors.BAD_TARGETS(argument, 'a channel under /global/ has no users or groups. Target clientIds');
-    }
-    return this.#publisher.publish(publication);
+    return this.#publisher.publish(checkPublication(channel, data, options));
   }
 
   /**
@@ -180,7 +100,7 @@ export class Bus {
       onError: (err) => this.#logger.error({ err, channel }, 'a subscriber failed'),
       onEnd: (ended) => this.#subscriptions.delete(ended),
     });
-    this.#listener.start();
+    this.#notifications.start();
     this.#subscriptions.add(subscription);
     await subscription.start();
     return subscription;
@@ -264,35 +184,12 @@ export class Bus {
   async #close(): Promise<void> {
     for (const subscription of [...this.#subscriptions]) subscription.end();
     this.dispatcher.close();
-    await Promise.all([this.#listener.close(), this.#publisher.drain(drainMs)]);
+    await Promise.all([this.#notifications.close(), this.#publisher.drain(drainMs)]);
     await this.#database.close();
   }
 
   #checkOpen(): void {
     if (this.#closing) throw new errors.CLOSED();
-  }
-
-  async #notifyChannel(): Promise<string> {
-    const rows = await this.#database.read<{ notify_channel: string; notify_key: Buffer }>(
-      `select notify_channel, notify_key from ${this.#database.name('node_state')}()`,
-    );
-    const state = rows[0];
-    if (!state?.notify_channel) throw new errors.NO_SCHEMA(this.#database.schema);
-    this.#notifyKey = state.notify_key;
-    return state.notify_channel;
-  }
-
-  #receive(payload: string): void {
-    const notices = this.#notifyKey && parsePayload(payload, this.#notifyKey);
-    if (notices) {
-      this.dispatcher.announce(notices);
-      return;
-    }
-    this.#forgeries.count++;
-    // Whoever sends them may send many: one line a minute.
-    if (Date.now() - this.#forgeries.reportedAt < 60_000) return;
-    this.#logger.warn({ count: this.#forgeries.count }, 'ignored notifications that are not from this bus');
-    this.#forgeries = { count: 0, reportedAt: Date.now() };
   }
 }
 

@@ -1,0 +1,45 @@
+import type { Id } from './arguments.js';
+import type { DatabaseOptions } from './database/database.js';
+import type { Logger } from './logger.js';
+
+export interface BusOptions extends DatabaseOptions {
+  /** The schema of the bus; `message_bus` unless said otherwise. */
+  schema?: string | undefined;
+  /** Where warnings and errors go that have no caller; pino and `app.log` fit. Default: the console. */
+  logger?: Logger | undefined;
+}
+
+export interface SiteOptions {
+  /** The tenant; none unless said otherwise. Channels under /global/ belong to none. */
+  siteId?: string | undefined;
+}
+
+export interface PublishOptions extends SiteOptions {
+  /** Only these users, or the members of groupIds. Left out: everyone. */
+  userIds?: readonly Id[] | undefined;
+  groupIds?: readonly Id[] | undefined;
+  /** Only these clients; narrows userIds and groupIds further. */
+  clientIds?: readonly Id[] | undefined;
+  /** Keep this many messages in the channel from here on; left out: the bus-wide setting. */
+  maxBacklogSize?: number | undefined;
+  /** Seconds for which this message can be read; left out: the bus-wide setting. */
+  maxBacklogAge?: number | undefined;
+}
+
+export interface SubscribeOptions extends SiteOptions {
+  /**
+   * Where to begin: an id (of a message in the channel; of all messages where channel is null) to get what came after
+   * it first; -1, the default, from now on; -2 the last message and from now on, -3 the last two …
+   */
+  lastId?: number | undefined;
+}
+
+/** Bus-wide settings; what is left out stays. */
+export interface Settings {
+  /** Surplus rows are deleted once in so many publications of a channel. */
+  clearEvery?: number | undefined;
+  maxBacklogSize?: number | undefined;
+  maxGlobalBacklogSize?: number | undefined;
+  /** Seconds. */
+  maxBacklogAge?: number | undefined;
+}
