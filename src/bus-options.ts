@@ -1,6 +1,7 @@
 import type { Id } from './arguments.js';
 import type { DatabaseOptions } from './database/database.js';
 import type { Logger } from './logger.js';
+import type { Gap } from './subscription.js';
 
 export interface BusOptions extends DatabaseOptions {
   /** The schema of the bus; `message_bus` unless said otherwise. */
@@ -32,6 +33,11 @@ export interface SubscribeOptions extends SiteOptions {
    * it first; -1, the default, from now on; -2 the last message and from now on, -3 the last two …
    */
   lastId?: number | undefined;
+  /**
+   * Called where messages are missing that left the backlog before they could be handed over, in its place among the
+   * messages; may be async as the callback. Without it, a warning is logged.
+   */
+  onGap?: ((gap: Gap) => unknown) | undefined;
 }
 
 /** Bus-wide settings; what is left out stays. */

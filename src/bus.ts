@@ -10,7 +10,7 @@ import type { Message } from './message.js';
 import { Notifications } from './notifications.js';
 import { Publisher } from './publisher.js';
 import { Reader, type ReadResult } from './reader.js';
-import { CallbackSubscription, type MessageCallback, type Subscription } from './subscription.js';
+import { CallbackSubscription, type Gap, type MessageCallback, type Subscription } from './subscription.js';
 
 /**
  * A message bus in Postgres. Methods reject with the errors of docs/errors.md: POSTBUS_BAD_… for arguments, the others
@@ -91,12 +91,15 @@ export class Bus {
   ): Promise<Subscription> {
     this.#checkOpen();
     if (typeof callback !== 'function') throw new errors.BAD_OPTION('callback', 'must be a function');
+    const { onGap } = options;
+    if (onGap !== undefined && typeof onGap !== 'function') throw new errors.BAD_OPTION('onGap', 'must be a function');
     const subscription = new CallbackSubscription({
       dispatcher: this.dispatcher,
       channel: channel === null ? null : checkChannel(channel),
       site: channel === null ? '' : siteOf(checkSite(options.siteId), channel),
       position: checkPosition(options.lastId ?? -1, 'lastId'),
       callback,
+      onGap: onGap ?? ((gap) => this.#warnOfGap(gap)),
       onError: (err) => this.#logger.error({ err, channel }, 'a subscriber failed'),
       onEnd: (ended) => this.#subscriptions.delete(ended),
     });
@@ -104,6 +107,15 @@ export class Bus {
     this.#subscriptions.add(subscription);
     await subscription.start();
     return subscription;
+  }
+
+  /** Ends the subscriptions of this callback to this channel and site. To end a single one, use what subscribe() gave. */
+  async unsubscribe(channel: string | null, callback: MessageCallback, options: SiteOptions = {}): Promise<void> {
+    this.#checkOpen();
+    const site = channel === null ? '' : siteOf(checkSite(options.siteId), checkChannel(channel));
+    for (const subscription of [...this.#subscriptions]) {
+      if (subscription.isOf(site, channel, callback)) subscription.end();
+    }
   }
 
   /** The messages of a channel after an id, oldest first. */
@@ -186,6 +198,11 @@ export class Bus {
     this.dispatcher.close();
     await Promise.all([this.#notifications.close(), this.#publisher.drain(drainMs)]);
     await this.#database.close();
+  }
+
+  #warnOfGap(gap: Gap): void {
+    // Who asks for all from 0 asks for what there is.
+    if (gap.after > 0) this.#logger.warn(gap, 'a subscriber has missed messages that can no longer be read');
   }
 
   #checkOpen(): void {

@@ -5,4 +5,4 @@ export { printMigration } from './database/migrate.js';
 export { isPostbusError, type PostbusError, type PostbusErrorCode } from './errors.js';
 export type { Logger } from './logger.js';
 export type { Message } from './message.js';
-export type { MessageCallback, Subscription } from './subscription.js';
+export type { Gap, MessageCallback, Subscription } from './subscription.js';

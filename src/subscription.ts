@@ -2,10 +2,22 @@ import type { Cursor, Sink } from './dispatcher/cursor.js';
 import type { Dispatcher } from './dispatcher/dispatcher.js';
 import { errors } from './errors.js';
 import type { Batch } from './frame.js';
-import type { Message, StoredMessage } from './message.js';
+import { type Message, StoredMessage } from './message.js';
 
 /** The subscription comes along because the first messages may come before bus.subscribe() has given it back. */
 export type MessageCallback<Data = unknown> = (message: Message<Data>, subscription: Subscription) => unknown;
+
+/** Messages that a subscriber has missed for good. Ids are those of the channel, or global ones where it is null. */
+export interface Gap {
+  channel: string | null;
+  /** The last message before it. */
+  after: number;
+  /**
+   * The id with which it goes on. Not above `after` where ids went back, as after the restore of a backup: then the
+   * subscriber has also seen what never was.
+   */
+  firstId: number;
+}
 
 /** What bus.subscribe() gives back. */
 export interface Subscription {
@@ -24,6 +36,7 @@ export interface SubscriptionOptions {
   site: string;
   position: number;
   callback: MessageCallback;
+  onGap: (gap: Gap) => unknown;
   onError: (error: unknown) => void;
   onEnd: (subscription: CallbackSubscription) => void;
 }
@@ -39,7 +52,9 @@ const retryMs = 1_000;
 export class CallbackSubscription implements Subscription, Sink {
   readonly channel: string | null;
   #cursor: Cursor | undefined;
-  #queue: StoredMessage[] = [];
+  #queue: (StoredMessage | Gap)[] = [];
+  /** The id up to which all is queued or known to be gone; undefined before the start. */
+  #place: number | undefined;
   /** Set when the queue was full: messages after this one are to be read again. */
   #resumeAfter: number | undefined;
   #running = false;
@@ -49,6 +64,7 @@ export class CallbackSubscription implements Subscription, Sink {
 
   constructor(private readonly options: SubscriptionOptions) {
     this.channel = options.channel;
+    if (options.position >= 0) this.#place = options.position;
   }
 
   /** Resolves when the subscription has its place: whatever is published from then on reaches it. */
@@ -57,6 +73,10 @@ export class CallbackSubscription implements Subscription, Sink {
       this.#starting = { resolve, reject };
       this.#open(this.options.position);
     });
+  }
+
+  isOf(site: string, channel: string | null, callback: MessageCallback): boolean {
+    return this.channel === channel && this.options.site === site && this.options.callback === callback;
   }
 
   async unsubscribe(): Promise<void> {
@@ -77,21 +97,33 @@ export class CallbackSubscription implements Subscription, Sink {
     this.options.onEnd(this);
   }
 
-  onBatch(_cursor: Cursor, batch: Batch): void {
-    const room = maxQueued - this.#queue.length;
-    this.#queue.push(...batch.messages.slice(0, room));
-    if (batch.messages.length > room) {
-      // Let go of the feed: what it sends from here on is in the table.
-      const last = this.#queue.at(-1);
-      this.#resumeAfter = last && (this.channel === null ? last.globalId : last.messageId);
-      this.#cursor?.close();
-      // The cursor will not say so any more; but the place is known, and nothing after it is missed.
-      this.onStarted();
+  onBatch(cursor: Cursor, batch: Batch): void {
+    const { idOf } = cursor.feed.source;
+    // "The last three" are those that there are.
+    const [first] = batch.messages;
+    this.#place ??= first ? idOf(first) - 1 : cursor.position;
+    for (const message of batch.messages) {
+      if (this.#queue.length >= maxQueued) {
+        // Let go of the feed: what it sends from here on is in the table.
+        this.#resumeAfter = this.#place;
+        cursor.close();
+        // The cursor will not say so any more; but the place is known, and nothing after it is missed.
+        this.onStarted();
+        break;
+      }
+      const id = idOf(message);
+      this.#skipTo(id - 1);
+      this.#place = id;
+      this.#queue.push(message);
     }
+    if (this.#resumeAfter === undefined) this.#skipTo(cursor.position);
     if (!this.#running) void this.#run();
   }
 
-  onMovedBack(): void {}
+  onMovedBack(cursor: Cursor): void {
+    this.#skipTo(cursor.position);
+    if (!this.#running) void this.#run();
+  }
 
   onStarted(): void {
     this.#starting?.resolve();
@@ -116,11 +148,19 @@ export class CallbackSubscription implements Subscription, Sink {
     this.#cursor.start();
   }
 
+  /** Ids have gone on to this one, or back to it, without messages. */
+  #skipTo(id: number): void {
+    if (this.#place === undefined || this.#place === id) return;
+    this.#queue.push({ channel: this.channel, after: this.#place, firstId: id + 1 });
+    this.#place = id;
+  }
+
   async #run(): Promise<void> {
     this.#running = true;
-    for (let message = this.#queue.shift(); message && !this.#ended; message = this.#queue.shift()) {
+    for (let next = this.#queue.shift(); next && !this.#ended; next = this.#queue.shift()) {
       try {
-        await this.options.callback(message.toMessage(), this);
+        if (next instanceof StoredMessage) await this.options.callback(next.toMessage(), this);
+        else await this.options.onGap(next);
       } catch (error) {
         this.options.onError(error);
       }

@@ -6,6 +6,7 @@ import {
   type Bus,
   type BusOptions,
   createBus,
+  type Gap,
   type Id,
   isPostbusError,
   type Logger,
@@ -91,6 +92,16 @@ export async function subscribing(bus: Bus): Promise<void> {
   expectType<void>()(await subscription.unsubscribe());
   await bus.subscribe(null, async () => {}, { lastId: -1 });
   await bus.subscribe('/a', () => {}, { lastId: 0, siteId: 's' });
+  const onGap = (gap: Gap) => expectType<{ channel: string | null; after: number; firstId: number }>()({ ...gap });
+  await bus.subscribe('/a', () => {}, { lastId: 5, onGap });
+  await bus.subscribe('/a', () => {}, { onGap: async () => {} });
+  // @ts-expect-error: a function
+  await bus.subscribe('/a', () => {}, { onGap: true });
+  expectType<void>()(await bus.unsubscribe('/a', () => {}));
+  await bus.unsubscribe(null, () => {});
+  await bus.unsubscribe('/a', (_message: Message) => {}, { siteId: 's' });
+  // @ts-expect-error: which callback?
+  await bus.unsubscribe('/a');
   // @ts-expect-error: all channels are null
   await bus.subscribe(undefined, () => {});
   // @ts-expect-error: one channel

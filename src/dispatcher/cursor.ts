@@ -3,7 +3,7 @@ import type { Feed } from './feed.js';
 
 /** Whoever is sent the messages of a cursor. */
 export interface Sink {
-  /** The next messages, in order. */
+  /** The next messages, in order, as far as they can still be read; the cursor stands after the last of them. */
   onBatch(cursor: Cursor, batch: Batch): void;
   /** Whether it has enough: the start then ends with what was read so far, and the cursor does not become live. */
   isFull?(): boolean;
@@ -98,8 +98,7 @@ export class Cursor {
     this.position = lastId;
     const { idOf } = this.feed.source;
     const [first] = batch.messages;
-    if (first === undefined) return;
-    if (idOf(first) > position) this.sink.onBatch(this, batch);
+    if (first === undefined || idOf(first) > position) this.sink.onBatch(this, batch);
     else this.sink.onBatch(this, new Batch(batch.messages.filter((message) => idOf(message) > position)));
   }
 
@@ -117,7 +116,7 @@ export class Cursor {
         if (batch.messages.length > 0 && this.sink.isFull?.()) break;
         this.position = upTo;
         if (asked > lastId) this.sink.onMovedBack(this);
-        else if (batch.messages.length > 0) this.sink.onBatch(this, batch);
+        else if (upTo !== asked) this.sink.onBatch(this, batch);
         if (this.#closed) return;
         // The feed learnt its last id from a commit: a later read that finds less has found another past.
         if (lastId < before) this.feed.moveBack(lastId);
