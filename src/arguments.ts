@@ -61,6 +61,15 @@ export function checkLimit(value: unknown, argument: string): number | undefined
   return value;
 }
 
+/** An option of an interface of ours. */
+export function checkWholeNumber(least: number, value: unknown, otherwise: number, name: string): number {
+  const number = value ?? otherwise;
+  if (typeof number !== 'number' || !Number.isInteger(number) || number < least || number > 2_147_483_647) {
+    throw new errors.BAD_OPTION(name, `must be a whole number from ${least} to 2147483647`);
+  }
+  return number;
+}
+
 /** A message id, or what polls and subscriptions give in its place: -1 from now on, -2 the last message, … */
 export function checkPosition(value: unknown, argument: string): number {
   if (typeof value !== 'number' || !Number.isSafeInteger(value)) throw new errors.BAD_ID(argument, show(value));

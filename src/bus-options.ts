@@ -8,6 +8,11 @@ export interface BusOptions extends DatabaseOptions {
   schema?: string | undefined;
   /** Where warnings and errors go that have no caller; pino and `app.log` fit. Default: the console. */
   logger?: Logger | undefined;
+  /**
+   * Ms between the signs of life that the bus sends itself through Postgres; when three do not come back, it connects
+   * anew. 60000 unless said otherwise; 0 for none.
+   */
+  keepaliveInterval?: number | undefined;
 }
 
 export interface SiteOptions {

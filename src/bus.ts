@@ -1,10 +1,20 @@
-import { checkChannel, checkLimit, checkMessageId, checkPosition, checkSite, siteOf } from './arguments.js';
+import type { EventEmitter } from 'node:events';
+import {
+  checkChannel,
+  checkLimit,
+  checkMessageId,
+  checkPosition,
+  checkSite,
+  checkWholeNumber,
+  siteOf,
+} from './arguments.js';
 import type { BusOptions, PublishOptions, Settings, SiteOptions, SubscribeOptions } from './bus-options.js';
 import { checkPublication } from './check-publication.js';
 import { checkConnectionString, Database } from './database/database.js';
 import { checkSchema, migrate } from './database/migrate.js';
 import { Dispatcher } from './dispatcher/dispatcher.js';
 import { errors } from './errors.js';
+import { BusEventEmitter, type BusEvents } from './events.js';
 import { consoleLogger, type Logger } from './logger.js';
 import type { Message } from './message.js';
 import { Notifications } from './notifications.js';
@@ -22,6 +32,7 @@ export class Bus {
   readonly #publisher: Publisher;
   readonly #notifications: Notifications;
   readonly #logger: Logger;
+  readonly #events: BusEventEmitter;
   readonly #subscriptions = new Set<CallbackSubscription>();
   #closing: Promise<void> | undefined;
 
@@ -36,6 +47,7 @@ export class Bus {
     }
     checkConnectionString(options.connectionString);
     this.#logger = options.logger ?? consoleLogger;
+    this.#events = new BusEventEmitter((err) => this.#logger.error({ err }, 'a listener of bus.events failed'));
     this.#database = new Database(options, schema, (err) =>
       this.#logger.warn({ err }, 'an idle database connection broke; the pool replaces it'),
     );
@@ -49,6 +61,8 @@ export class Bus {
       database: this.#database,
       dispatcher: this.dispatcher,
       logger: this.#logger,
+      events: this.#events,
+      keepaliveInterval: checkWholeNumber(0, options.keepaliveInterval, 60_000, 'keepaliveInterval'),
     });
   }
 
@@ -67,7 +81,12 @@ export class Bus {
 
   /** Whether messages published anywhere arrive here right now. */
   get isConnected(): boolean {
-    return this.dispatcher.isConnected;
+    return this.#notifications.areHeard;
+  }
+
+  /** `connected` and `disconnected`: when isConnected changes. */
+  get events(): EventEmitter<BusEvents> {
+    return this.#events;
   }
 
   /**

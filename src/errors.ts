@@ -103,6 +103,11 @@ export const errors = {
     'The pool that this bus was given has been ended. Close the bus first, then its pool.',
     503,
   ),
+  DEAF: createError<[number]>(
+    'POSTBUS_DEAF',
+    'Notifications do not arrive: what this bus sent itself through Postgres has not come back for %s ms. Does a pooler in transaction mode lie between?',
+    503,
+  ),
   CLOSED: createError<[]>('POSTBUS_CLOSED', 'This bus was closed. Create a new one with createBus().', 503),
 
   // Server and command line

@@ -10,16 +10,26 @@ export interface Notice {
   message: StoredMessage | null;
 }
 
+/** A node's sign of life, see sql/internal/keepalive.sql. */
+export interface SignOfLife {
+  beat: string;
+  node: string;
+}
+
 /**
  * Reads a payload, see sql/internal/notification.sql; undefined when it is not one of ours or its keyed hash is wrong:
  * any role may NOTIFY, and only the functions and the nodes know the key.
  */
-export function parsePayload(payload: string, key: Buffer): Notice[] | undefined {
+export function parsePayload(payload: string, key: Buffer): Notice[] | SignOfLife | undefined {
   const end = payload.indexOf('\n');
   const [version, hash] = payload.slice(0, Math.max(end, 0)).split('\t');
   if (version !== '1' || hash === undefined) return undefined;
   const lines = payload.slice(end + 1);
   if (!isSigned(lines, hash, key)) return undefined;
+  if (lines.startsWith('keepalive\t')) {
+    const [, beat = '', node = ''] = lines.split('\t');
+    return { beat, node };
+  }
   return lines.split('\n').map(parseLine);
 }
 

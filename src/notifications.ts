@@ -1,7 +1,11 @@
+import { randomUUID } from 'node:crypto';
+import { hostname } from 'node:os';
 import type { Database } from './database/database.js';
 import { Listener } from './database/listener.js';
 import type { Dispatcher } from './dispatcher/dispatcher.js';
 import { errors } from './errors.js';
+import type { BusEventEmitter } from './events.js';
+import { Keepalive, patience } from './keepalive.js';
 import type { Logger } from './logger.js';
 import { parsePayload } from './notification.js';
 import { OnceAMinute } from './once-a-minute.js';
@@ -10,17 +14,25 @@ export interface NotificationsOptions {
   database: Database;
   dispatcher: Dispatcher;
   logger: Logger;
+  events: BusEventEmitter;
+  /** Ms; 0 for none. */
+  keepaliveInterval: number;
 }
 
-/** What NOTIFY brings in: listens for it, verifies it and hands it to the dispatcher. */
+/**
+ * What NOTIFY brings in: listens for it, verifies it and hands it to the dispatcher. Knows whether anything comes in, by
+ * the connection and by the signs of life that it sends itself.
+ */
 export class Notifications {
   readonly #listener: Listener;
+  readonly #keepalive: Keepalive;
   readonly #forgeries: OnceAMinute;
+  readonly #node = `${hostname()}/${process.pid}/${randomUUID().slice(0, 8)}`;
   #key: Buffer | undefined;
-  #isOutageReported = false;
+  #isOutageKnown = false;
 
   constructor(private readonly options: NotificationsOptions) {
-    const { database, dispatcher, logger } = options;
+    const { database, dispatcher, logger, keepaliveInterval } = options;
     this.#forgeries = new OnceAMinute((count) =>
       logger.warn({ count }, 'ignored notifications that are not from this bus'),
     );
@@ -29,16 +41,29 @@ export class Notifications {
       channel: () => this.askChannel(),
       onPayload: (payload) => this.#receive(payload),
       onConnected: () => {
-        this.#isOutageReported = false;
         dispatcher.connected();
+        this.#keepalive.start();
+        // After deafness, a connection proves nothing.
+        if (!this.#keepalive.isDeaf) this.#areBack();
       },
-      onDisconnected: (err) => {
-        dispatcher.disconnected();
-        // Once an outage.
-        if (!this.#isOutageReported) logger.warn({ err }, 'not listening to Postgres; trying again');
-        this.#isOutageReported = true;
-      },
+      onDisconnected: (error) => this.#areLost(error),
     });
+    this.#keepalive = new Keepalive({
+      interval: keepaliveInterval,
+      send: (beat) => database.query(`select ${database.name('keepalive')}($1, $2)`, [this.#node, beat]),
+      onMissed: () => {
+        const error = new errors.DEAF(patience * keepaliveInterval);
+        this.#areLost(error);
+        this.#listener.drop(error);
+      },
+      onHeard: () => this.#areBack(),
+      onSendFailed: (err) => logger.warn({ err }, 'could not send a keepalive'),
+    });
+  }
+
+  /** Whether what is published anywhere is heard of here. */
+  get areHeard(): boolean {
+    return this.options.dispatcher.isConnected && !this.#keepalive.isDeaf;
   }
 
   start(): void {
@@ -46,7 +71,9 @@ export class Notifications {
   }
 
   async close(): Promise<void> {
+    this.#keepalive.stop();
     await this.#listener.close();
+    this.#keepalive.stop();
   }
 
   /** The NOTIFY channel, a secret kept in the database together with the key that payloads are signed with. */
@@ -61,9 +88,25 @@ export class Notifications {
     return state.notify_channel;
   }
 
+  #areBack(): void {
+    this.#isOutageKnown = false;
+    this.options.events.tell('connected');
+  }
+
+  #areLost(error: unknown): void {
+    this.options.dispatcher.disconnected();
+    this.#keepalive.stop();
+    // Once an outage.
+    if (this.#isOutageKnown) return;
+    this.#isOutageKnown = true;
+    this.options.logger.warn({ err: error }, 'not listening to Postgres; trying again');
+    this.options.events.tell('disconnected', error);
+  }
+
   #receive(payload: string): void {
-    const notices = this.#key && parsePayload(payload, this.#key);
-    if (notices) this.options.dispatcher.announce(notices);
-    else this.#forgeries.note();
+    const content = this.#key && parsePayload(payload, this.#key);
+    if (content === undefined) this.#forgeries.note();
+    else if (Array.isArray(content)) this.options.dispatcher.announce(content);
+    else this.#keepalive.hear(content.beat);
   }
 }

@@ -56,7 +56,7 @@ t.test('what is signed comes back as it was', async (t) => {
       });
       const notices = parsePayload(sign(lines.join('\n')), key);
       t.strictSame(
-        notices?.map(({ message, ...notice }) => ({
+        (Array.isArray(notices) ? notices : []).map(({ message, ...notice }) => ({
           ...notice,
           json: message?.json ?? '',
           targets: [

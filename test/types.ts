@@ -50,6 +50,12 @@ export async function buses(app: FastifyInstance, bus: Bus): Promise<void> {
   expectType<boolean>()(bus.isConnected);
   // @ts-expect-error: for reading
   bus.isConnected = true;
+  createBus({ keepaliveInterval: 0 });
+  // @ts-expect-error: ms, as a number
+  createBus({ keepaliveInterval: '60s' });
+  bus.events.on('connected', () => {}).once('disconnected', (error) => expectType<unknown>()(error));
+  // @ts-expect-error: no such event
+  bus.events.on('message', () => {});
   expectType<string>()(await printMigration('message_bus'));
 }
 

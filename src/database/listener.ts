@@ -35,12 +35,18 @@ export class Listener {
   #running: Promise<void> | undefined;
   #closed = false;
   #wake: () => void = () => {};
+  #lose: (error: unknown) => void = () => {};
 
   constructor(private readonly options: ListenerOptions) {}
 
   /** Connects in the background, and again after each loss. */
   start(): void {
     if (!this.#closed) this.#running ??= this.#run();
+  }
+
+  /** Gives the connection up for another one. */
+  drop(error: unknown): void {
+    this.#lose(error);
   }
 
   /** Resolves when the connection is closed and nothing is left to fire. */
@@ -73,6 +79,7 @@ export class Listener {
       const lost = new Promise<unknown>((resolve) => {
         events.on('error', resolve);
         this.#wake = () => resolve(undefined);
+        this.#lose = resolve;
       });
       notifications.on(channel, (payload: unknown) => this.options.onPayload(String(payload)));
       await Promise.race([connect(connection.subscriber, channel), lost.then(rejectWith)]);
@@ -84,6 +91,7 @@ export class Listener {
       return error;
     } finally {
       this.#wake = () => {};
+      this.#lose = () => {};
       if (connection) await end(connection);
     }
   }

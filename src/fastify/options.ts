@@ -1,5 +1,5 @@
 import type { FastifyRequest } from 'fastify';
-import type { Id } from '../arguments.js';
+import { checkWholeNumber, type Id } from '../arguments.js';
 import type { Bus } from '../bus.js';
 import { errors } from '../errors.js';
 
@@ -51,18 +51,10 @@ export function toSettings(options: PostbusOptions): Settings {
     groupIdsLookup: options.groupIdsLookup,
     siteIdLookup: options.siteIdLookup,
     longPollingEnabled: options.longPollingEnabled ?? true,
-    longPollingInterval: atLeast(1, options.longPollingInterval, 25_000, 'longPollingInterval'),
+    longPollingInterval: checkWholeNumber(1, options.longPollingInterval, 25_000, 'longPollingInterval'),
     chunkedEncodingEnabled: options.chunkedEncodingEnabled ?? true,
-    maxActiveClients: atLeast(0, options.maxActiveClients, 100_000, 'maxActiveClients'),
-    maxChannels: atLeast(1, options.maxChannels, 1_000, 'maxChannels'),
-    bodyLimit: atLeast(1, options.bodyLimit, 256 * 1024, 'bodyLimit'),
+    maxActiveClients: checkWholeNumber(0, options.maxActiveClients, 100_000, 'maxActiveClients'),
+    maxChannels: checkWholeNumber(1, options.maxChannels, 1_000, 'maxChannels'),
+    bodyLimit: checkWholeNumber(1, options.bodyLimit, 256 * 1024, 'bodyLimit'),
   };
-}
-
-function atLeast(least: number, value: number | undefined, otherwise: number, name: string): number {
-  const number = value ?? otherwise;
-  if (!Number.isInteger(number) || number < least || number > 2_147_483_647) {
-    throw new errors.BAD_OPTION(name, `must be a whole number from ${least} to 2147483647`);
-  }
-  return number;
 }

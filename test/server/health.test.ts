@@ -1,8 +1,12 @@
-import type { FastifyInstance } from 'fastify';
+import Fastify, { type FastifyInstance } from 'fastify';
 import type { Test } from 'tap';
 import t from 'tap';
 import { createServer } from '../../src/server/create-server.js';
+import { DatabaseProbe } from '../../src/server/database-probe.js';
+import { health } from '../../src/server/health.js';
+import { openBus } from '../helpers/bus.js';
 import { createDatabase, databaseUrl } from '../helpers/database.js';
+import { startDeafProxy } from '../helpers/deaf-proxy.js';
 import { until } from '../helpers/until.js';
 import { startBlackHole } from './fixtures/black-hole.js';
 
@@ -73,6 +77,26 @@ t.test('a bus that does not listen', async (t) => {
   await until(async () => (await readiness(app)).status === 503, 'the loss was noticed');
   t.match(await readiness(app), { status: 503, body: { statusCode: 503, code: 'POSTBUS_NOT_LISTENING' } });
   await query('alter function message_bus.hidden rename to node_state');
+  await untilReady(app);
+});
+
+t.test('a bus that listens and hears nothing', async (t) => {
+  const { url } = await createDatabase(t);
+  const proxy = await startDeafProxy(t, url);
+  const bus = openBus(t, proxy.url, { keepaliveInterval: 50 });
+  const probe = new DatabaseProbe(proxy.url, 'message_bus');
+  const app = Fastify();
+  t.teardown(async () => {
+    await app.close();
+    await probe.close();
+  });
+  await app.register(health, { bus, probe });
+  await bus.connect();
+  await untilReady(app);
+  proxy.isDeaf = true;
+  await until(async () => (await readiness(app)).status === 503, 'it was noticed');
+  t.match(await readiness(app), { status: 503, body: { statusCode: 503, code: 'POSTBUS_NOT_LISTENING' } });
+  proxy.isDeaf = false;
   await untilReady(app);
 });
 

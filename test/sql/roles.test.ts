@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import t from 'tap';
+import { codedError } from '../../src/database/coded-error.js';
 import type { Bus } from '../../src/index.js';
 import { openBus } from '../helpers/bus.js';
 import { createDatabase, type TestDatabase } from '../helpers/database.js';
@@ -219,7 +220,15 @@ t.test('the role of readers reads, and changes nothing', async (t) => {
   t.strictSame(await session.column(`select data from message_bus.backlog('/a')`), ['from a stranger']);
   t.strictSame(await session.column('select data from message_bus.global_backlog()'), ['from a stranger']);
   t.equal(await session.value(`select (message_bus.get_message('/a', 1)).data`), 'from a stranger');
-  for (const call of ['publish', 'publish_many', 'configure', 'expire_all_backlogs', 'reset', 'node_state'])
+  for (const call of [
+    'publish',
+    'publish_many',
+    'configure',
+    'expire_all_backlogs',
+    'reset',
+    'node_state',
+    'keepalive',
+  ])
     t.equal(
       await session.value(
         `select bool_or(has_function_privilege(oid, 'execute')) from pg_proc where proname = $1 and pronamespace = 'message_bus'::regnamespace`,
@@ -283,11 +292,17 @@ t.test('each right of the role of nodes is needed', async (t) => {
   const functions = documentedFunctions('message_bus_node');
   await grant(database, role, functions);
   const bus = openBus(t, url);
+  const session = await openSession(t, url);
   await bus.publish('/a', 1);
   const uses: Record<string, () => Promise<unknown>> = {
     node_state: () => bus.connect(),
     publish_batch: () => bus.publish('/a', 1),
     held_channels: () => publishToHeld(database, bus),
+    // What a bus makes of it is tested with its keepalives.
+    keepalive: () =>
+      session.value(`select message_bus.keepalive('node', gen_random_uuid())`).catch((error) => {
+        throw codedError(error, 'message_bus');
+      }),
     read_channels: () => bus.backlog('/a'),
     read_global: () => bus.globalBacklog(),
     get_message: () => bus.getMessage('/a', 1),

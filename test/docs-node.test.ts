@@ -1,0 +1,63 @@
+import t, { type Test } from 'tap';
+import ts from 'typescript';
+import { createDatabase } from './helpers/database.js';
+import { blocksOf, readPage, rowsOf } from './helpers/documentation.js';
+import { runProgram } from './helpers/documented-program.js';
+import { until } from './helpers/until.js';
+
+const page = await readPage('docs/node.md');
+const programs = blocksOf(page).filter(({ language }) => language === 'ts');
+const shown: string[] = [];
+
+/** Runs the example that holds these words, until it has printed as many lines. */
+async function run(t: Test, words: string, lines: number): Promise<string[]> {
+  const found = programs.filter(({ text }) => text.includes(words));
+  t.equal(found.length, 1, words);
+  shown.push(words);
+  const { url } = await createDatabase(t);
+  const { output } = await runProgram(t, found[0]?.text ?? '', url);
+  const printed = () => output().split('\n').slice(0, -1);
+  await until(() => printed().length >= lines, `it prints ${lines} lines; so far: ${output()}`);
+  return printed();
+}
+
+async function optionsOf(file: string, interfaceName: string): Promise<string[]> {
+  const source = ts.createSourceFile(file, await readPage(`src/${file}`), ts.ScriptTarget.ES2022);
+  return source.statements
+    .filter(ts.isInterfaceDeclaration)
+    .filter(({ name }) => name.text === interfaceName)
+    .flatMap(({ members }) => members.map(({ name }) => name?.getText(source) ?? ''));
+}
+
+const section = (title: string) => page.slice(page.indexOf(`\n## ${title}\n`)).replace(/^(\n## .*?)\n## .*/s, '$1');
+
+t.test('the options are those of the code', async (t) => {
+  const names = (title: string) => rowsOf(section(title)).map(([name = '']) => name);
+  const ofDatabase = await optionsOf('database/database.ts', 'DatabaseOptions');
+  t.strictSame(names('Options'), [...ofDatabase, ...(await optionsOf('bus-options.ts', 'BusOptions'))]);
+  const ofSites = await optionsOf('bus-options.ts', 'SiteOptions');
+  const ofSubscriptions = await optionsOf('bus-options.ts', 'SubscribeOptions');
+  t.strictSame(names('Subscribing').sort(), [...ofSites, ...ofSubscriptions].sort());
+});
+
+t.test('the first example', async (t) => {
+  const lines = await run(t, 'await subscription.unsubscribe()', 2);
+  t.strictSame(lines.slice(-2), ['true', "[ { status: 'paid' } ]"]);
+});
+
+t.test('the example of gaps', async (t) => {
+  const [first] = await run(t, 'onGap', 1);
+  t.equal(first, 'missed what came after 5 and before 8 on /prices');
+});
+
+t.test('the example of events', async (t) => {
+  t.strictSame(await run(t, "'disconnected'", 1), ['messages arrive: true']);
+});
+
+t.test('every example is run', async (t) => {
+  for (const { text } of programs)
+    t.ok(
+      shown.some((words) => text.includes(words)),
+      text,
+    );
+});

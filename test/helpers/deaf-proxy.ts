@@ -1,0 +1,54 @@
+import { connect, createServer, type Socket } from 'node:net';
+import type { Test } from 'tap';
+
+/** A way to a Postgres that can swallow notifications and nothing else, as a pooler in transaction mode does. */
+export interface DeafProxy {
+  readonly url: string;
+  isDeaf: boolean;
+  /** Notifications swallowed so far. */
+  readonly swallowed: number;
+}
+
+const notification = 'A'.charCodeAt(0);
+
+export async function startDeafProxy(t: Test, target: string): Promise<DeafProxy> {
+  const { hostname, port } = new URL(target);
+  const sockets = new Set<Socket>();
+  const proxy = { url: '', isDeaf: false, swallowed: 0 };
+  const server = createServer((near) => {
+    const far = connect(Number(port), hostname);
+    for (const [one, other] of [
+      [near, far],
+      [far, near],
+    ] as const) {
+      sockets.add(one);
+      one.on('error', () => {});
+      one.on('close', () => {
+        sockets.delete(one);
+        other.destroy();
+      });
+    }
+    near.on('data', (data) => far.write(data));
+    // Messages of Postgres: a byte for the type, four for the length, which counts itself, and the rest.
+    let rest = Buffer.alloc(0);
+    far.on('data', (data) => {
+      rest = Buffer.concat([rest, data]);
+      while (rest.length >= 5 && rest.length > rest.readInt32BE(1)) {
+        const message = rest.subarray(0, 1 + rest.readInt32BE(1));
+        rest = rest.subarray(message.length);
+        if (proxy.isDeaf && message[0] === notification) proxy.swallowed++;
+        else near.write(message);
+      }
+    });
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  t.teardown(() => {
+    for (const socket of sockets) socket.destroy();
+    server.close();
+  });
+  const address = server.address();
+  const url = new URL(target);
+  url.port = String(typeof address === 'object' ? address?.port : '');
+  proxy.url = url.href;
+  return proxy;
+}
