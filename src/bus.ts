@@ -10,6 +10,7 @@ import {
 } from './arguments.js';
 import type { BusOptions, PublishOptions, Settings, SiteOptions, SubscribeOptions } from './bus-options.js';
 import { checkPublication } from './check-publication.js';
+import { ClientFilters, type ClientMessageFilter } from './client-filters.js';
 import { checkConnectionString, Database } from './database/database.js';
 import { checkSchema, migrate } from './database/migrate.js';
 import { Dispatcher } from './dispatcher/dispatcher.js';
@@ -38,6 +39,8 @@ export class Bus {
 
   /** Who waits for what on this node; the Fastify plugin builds on it. */
   readonly dispatcher: Dispatcher;
+  /** What the plugin asks whether clients may see a message. */
+  readonly clientFilters: ClientFilters;
 
   constructor(options: BusOptions) {
     const schema = options.schema ?? 'message_bus';
@@ -47,6 +50,7 @@ export class Bus {
     }
     checkConnectionString(options.connectionString);
     this.#logger = options.logger ?? consoleLogger;
+    this.clientFilters = new ClientFilters(this.#logger);
     this.#events = new BusEventEmitter((err) => this.#logger.error({ err }, 'a listener of bus.events failed'));
     this.#database = new Database(options, schema, (err) =>
       this.#logger.warn({ err }, 'an idle database connection broke; the pool replaces it'),
@@ -135,6 +139,15 @@ export class Bus {
     for (const subscription of [...this.#subscriptions]) {
       if (subscription.isOf(site, channel, callback)) subscription.end();
     }
+  }
+
+  /**
+   * Hides messages from the clients of this process: those on channels that begin with the prefix for which the filter
+   * does not return true. One that throws, or returns anything but true or false, hides the message and is reported.
+   */
+  registerClientMessageFilter(prefix: string, filter: ClientMessageFilter): void {
+    this.#checkOpen();
+    this.clientFilters.register(prefix, filter);
   }
 
   /** The messages of a channel after an id, oldest first. */

@@ -1,3 +1,5 @@
+import type { ClientFilters } from './client-filters.js';
+import { Batch } from './frame.js';
 import type { StoredMessage } from './message.js';
 
 /** Who reads: what the lookups said of a request. */
@@ -8,10 +10,18 @@ export interface Viewer {
 }
 
 /**
- * Whether a viewer may see a message: the one rule, for backlogs, parked polls and streams alike. The client id is
- * listed, or none are; and the user or one of the groups is listed, or neither list was given.
+ * What a viewer may see of a batch: the one rule, for backlogs, parked polls and streams alike. The batch itself where
+ * that is all of it, the usual case: everybody is sent the same bytes.
  */
-export function maySee(message: StoredMessage, viewer: Viewer): boolean {
+export function visibleTo(viewer: Viewer, batch: Batch, filters: ClientFilters): Batch {
+  const passed = filters.apply(batch);
+  if (passed.isPublic) return passed;
+  const messages = passed.messages.filter((message) => isFor(message, viewer));
+  return messages.length === passed.messages.length ? passed : new Batch(messages);
+}
+
+/** The client id is listed, or none are; and the user or one of the groups is listed, or neither list was given. */
+function isFor(message: StoredMessage, viewer: Viewer): boolean {
   const targets = message.targets;
   if (targets === null) return true;
   const { userIds, groupIds, clientIds } = targets;

@@ -3,6 +3,7 @@ import ts from 'typescript';
 import { createDatabase } from './helpers/database.js';
 import { blocksOf, readPage, rowsOf } from './helpers/documentation.js';
 import { runProgram } from './helpers/documented-program.js';
+import { poll } from './helpers/server.js';
 import { until } from './helpers/until.js';
 
 const page = await readPage('docs/node.md');
@@ -48,6 +49,16 @@ t.test('the first example', async (t) => {
 t.test('the example of gaps', async (t) => {
   const [first] = await run(t, 'onGap', 1);
   t.equal(first, 'missed what came after 5 and before 8 on /prices');
+});
+
+t.test('the example of filters', async (t) => {
+  const [url = ''] = await run(t, 'registerClientMessageFilter', 1);
+  const texts = async () => {
+    const { messages } = await poll(url, { '/chat/1': 0 }, { dlp: true });
+    return messages.map(({ channel, data }) => (channel === '/__status' ? data : Object(data).text));
+  };
+  await until(async () => (await texts()).includes('now'), 'all is published');
+  t.strictSame(await texts(), ['now', { '/chat/1': 3 }]);
 });
 
 t.test('the example of events', async (t) => {

@@ -108,6 +108,11 @@ export async function subscribing(bus: Bus): Promise<void> {
   await bus.unsubscribe('/a', (_message: Message) => {}, { siteId: 's' });
   // @ts-expect-error: which callback?
   await bus.unsubscribe('/a');
+  expectType<void>()(bus.registerClientMessageFilter('/a', (message) => message.userIds === null));
+  // @ts-expect-error: not async
+  bus.registerClientMessageFilter('/a', async () => true);
+  // @ts-expect-error: true or false, whatever is forgotten
+  bus.registerClientMessageFilter('/a', () => {});
   // @ts-expect-error: all channels are null
   await bus.subscribe(undefined, () => {});
   // @ts-expect-error: one channel

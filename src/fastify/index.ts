@@ -77,6 +77,7 @@ async function routes(app: FastifyInstance, settings: Settings): Promise<void> {
           dispatcher: bus.dispatcher,
           request: request.body ?? { channels: new Map(), sequence: 0 },
           viewer,
+          filters: bus.clientFilters,
           site,
           waits: waits ? settings.longPollingInterval : 0,
           streaming,

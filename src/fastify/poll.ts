@@ -1,8 +1,9 @@
 import { isGlobal } from '../arguments.js';
+import type { ClientFilters } from '../client-filters.js';
 import type { Cursor, Sink } from '../dispatcher/cursor.js';
 import type { Dispatcher } from '../dispatcher/dispatcher.js';
-import { Batch, emptyFrame, Frame } from '../frame.js';
-import { maySee, type Viewer } from '../visibility.js';
+import { type Batch, emptyFrame, Frame } from '../frame.js';
+import { type Viewer, visibleTo } from '../visibility.js';
 import type { Answer } from './answers.js';
 import type { PollRequest } from './poll-request.js';
 
@@ -10,6 +11,7 @@ export interface PollOptions {
   dispatcher: Dispatcher;
   request: PollRequest;
   viewer: Viewer;
+  filters: ClientFilters;
   site: string;
   /** Ms that the poll may wait; 0: it is answered at once, with all that was acknowledged before it came. */
   waits: number;
@@ -131,14 +133,10 @@ export class Poll implements Sink {
   }
 
   #visible(cursor: Cursor, batch: Batch): Batch {
-    // The usual case: everybody is sent the same bytes.
-    if (batch.isPublic) return batch;
-    const { viewer } = this.options;
-    const messages = batch.messages.filter((message) => maySee(message, viewer));
-    if (messages.length === batch.messages.length) return batch;
+    const visible = visibleTo(this.options.viewer, batch, this.options.filters);
     // A client that waits is neither woken nor told; it is moved on with its next poll.
-    if (!this.#parked) this.#tell(cursor);
-    return new Batch(messages);
+    if (visible !== batch && !this.#parked) this.#tell(cursor);
+    return visible;
   }
 
   #tell(cursor: Cursor): void {
