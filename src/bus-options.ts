@@ -45,6 +45,11 @@ export interface SubscribeOptions extends SiteOptions {
   onGap?: ((gap: Gap) => unknown) | undefined;
 }
 
+export interface OffOptions {
+  /** false: what is published goes out all the same. */
+  disablePublish?: boolean | undefined;
+}
+
 /** Bus-wide settings; what is left out stays. */
 export interface Settings {
   /** Surplus rows are deleted once in so many publications of a channel. */

@@ -8,7 +8,7 @@ import {
   checkWholeNumber,
   siteOf,
 } from './arguments.js';
-import type { BusOptions, PublishOptions, Settings, SiteOptions, SubscribeOptions } from './bus-options.js';
+import type { BusOptions, OffOptions, PublishOptions, Settings, SiteOptions, SubscribeOptions } from './bus-options.js';
 import { checkPublication } from './check-publication.js';
 import { ClientFilters, type ClientMessageFilter } from './client-filters.js';
 import { checkConnectionString, Database } from './database/database.js';
@@ -35,6 +35,8 @@ export class Bus {
   readonly #logger: Logger;
   readonly #events: BusEventEmitter;
   readonly #subscriptions = new Set<CallbackSubscription>();
+  #isOff = false;
+  #isPublishingOff = false;
   #closing: Promise<void> | undefined;
 
   /** Who waits for what on this node; the Fastify plugin builds on it. */
@@ -80,7 +82,7 @@ export class Bus {
   async connect(): Promise<void> {
     this.#checkOpen();
     this.#notifications.start();
-    await this.#notifications.askChannel();
+    if (!this.#isOff) await this.#notifications.askChannel();
   }
 
   /** Whether messages published anywhere arrive here right now. */
@@ -96,16 +98,18 @@ export class Bus {
   /**
    * Publishes a message and resolves to its id in the channel once it is durable. Calls are sent in their order, many in
    * one transaction where they come faster than the database answers; a message that is refused fails alone.
+   * 0 while the bus is off.
    */
   async publish(channel: string, data: unknown, options: PublishOptions = {}): Promise<number> {
     this.#checkOpen();
-    return this.#publisher.publish(checkPublication(channel, data, options));
+    const publication = checkPublication(channel, data, options);
+    return this.#isPublishingOff ? 0 : this.#publisher.publish(publication);
   }
 
   /**
    * Calls `callback` with the messages of a channel, or of all channels where it is null, in order; the next call waits
    * for a promise that it returns. Its second argument is the subscription, for callbacks that end it themselves. Resolves
-   * when nothing published from then on can be missed.
+   * when nothing published from then on can be missed; while the bus is off at once, and begins when it is turned on.
    */
   async subscribe(
     channel: string | null,
@@ -128,7 +132,7 @@ export class Bus {
     });
     this.#notifications.start();
     this.#subscriptions.add(subscription);
-    await subscription.start();
+    if (!this.#isOff) await subscription.start();
     return subscription;
   }
 
@@ -214,6 +218,30 @@ export class Bus {
   async reset(): Promise<void> {
     this.#checkOpen();
     await this.#database.query(`select ${this.#database.name('reset')}()`);
+  }
+
+  /**
+   * Nothing is published or received by this process until on(): publish() resolves to 0, polls are answered 503, and what
+   * subscribers miss they get then. Reading and the settings work on demand; otherwise the database is left alone.
+   */
+  off(options: OffOptions = {}): void {
+    this.#checkOpen();
+    this.#isOff = true;
+    this.#isPublishingOff = options.disablePublish ?? true;
+    this.#notifications.pause();
+  }
+
+  on(): void {
+    this.#checkOpen();
+    if (!this.#isOff) return;
+    this.#isOff = false;
+    this.#isPublishingOff = false;
+    this.#notifications.resume();
+    for (const subscription of this.#subscriptions) subscription.begin();
+  }
+
+  get isOff(): boolean {
+    return this.#isOff;
   }
 
   /**

@@ -108,6 +108,7 @@ export const errors = {
     'Notifications do not arrive: what this bus sent itself through Postgres has not come back for %s ms. Does a pooler in transaction mode lie between?',
     503,
   ),
+  OFF: createError<[]>('POSTBUS_OFF', 'This bus is off. Turn it on with bus.on().', 503),
   CLOSED: createError<[]>('POSTBUS_CLOSED', 'This bus was closed. Create a new one with createBus().', 503),
 
   // Server and command line

@@ -1,6 +1,6 @@
 export type { Id } from './arguments.js';
 export { type Bus, createBus } from './bus.js';
-export type { BusOptions, PublishOptions, Settings, SiteOptions, SubscribeOptions } from './bus-options.js';
+export type { BusOptions, OffOptions, PublishOptions, Settings, SiteOptions, SubscribeOptions } from './bus-options.js';
 export type { ClientMessageFilter } from './client-filters.js';
 export { printMigration } from './database/migrate.js';
 export { isPostbusError, type PostbusError, type PostbusErrorCode } from './errors.js';

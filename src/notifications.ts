@@ -24,37 +24,28 @@ export interface NotificationsOptions {
  * the connection and by the signs of life that it sends itself.
  */
 export class Notifications {
-  readonly #listener: Listener;
+  #listener: Listener | undefined;
   readonly #keepalive: Keepalive;
   readonly #forgeries: OnceAMinute;
   readonly #node = `${hostname()}/${process.pid}/${randomUUID().slice(0, 8)}`;
   #key: Buffer | undefined;
   #isOutageKnown = false;
+  #isWanted = false;
+  #isPaused = false;
+  #closing: Promise<unknown> = Promise.resolve();
 
   constructor(private readonly options: NotificationsOptions) {
-    const { database, dispatcher, logger, keepaliveInterval } = options;
+    const { database, logger, keepaliveInterval } = options;
     this.#forgeries = new OnceAMinute((count) =>
       logger.warn({ count }, 'ignored notifications that are not from this bus'),
     );
-    this.#listener = new Listener({
-      connection: database.connection,
-      channel: () => this.askChannel(),
-      onPayload: (payload) => this.#receive(payload),
-      onConnected: () => {
-        dispatcher.connected();
-        this.#keepalive.start();
-        // After deafness, a connection proves nothing.
-        if (!this.#keepalive.isDeaf) this.#areBack();
-      },
-      onDisconnected: (error) => this.#areLost(error),
-    });
     this.#keepalive = new Keepalive({
       interval: keepaliveInterval,
       send: (beat) => database.query(`select ${database.name('keepalive')}($1, $2)`, [this.#node, beat]),
       onMissed: () => {
         const error = new errors.DEAF(patience * keepaliveInterval);
         this.#areLost(error);
-        this.#listener.drop(error);
+        this.#listener?.drop(error);
       },
       onHeard: () => this.#areBack(),
       onSendFailed: (err) => logger.warn({ err }, 'could not send a keepalive'),
@@ -67,13 +58,52 @@ export class Notifications {
   }
 
   start(): void {
-    this.#listener.start();
+    this.#isWanted = true;
+    if (!this.#isPaused) this.#listen();
+  }
+
+  /** Lets go of the connection, until resume(). */
+  pause(): void {
+    this.#isPaused = true;
+    // Nothing of the old one counts any more, also where it takes its time to close.
+    const listener = this.#listener;
+    this.#listener = undefined;
+    this.#closing = Promise.all([this.#closing, listener?.close()]);
+    this.#areLost(new errors.OFF());
+  }
+
+  resume(): void {
+    this.#isPaused = false;
+    if (this.#isWanted) this.#listen();
   }
 
   async close(): Promise<void> {
     this.#keepalive.stop();
-    await this.#listener.close();
+    await Promise.all([this.#closing, this.#listener?.close()]);
     this.#keepalive.stop();
+  }
+
+  #listen(): void {
+    if (this.#listener) return;
+    const ifCurrent =
+      <Args extends unknown[]>(act: (...args: Args) => void) =>
+      (...args: Args): void => {
+        if (this.#listener === listener) act(...args);
+      };
+    const listener = new Listener({
+      connection: this.options.database.connection,
+      channel: () => this.askChannel(),
+      onPayload: ifCurrent((payload) => this.#receive(payload)),
+      onConnected: ifCurrent(() => {
+        this.options.dispatcher.connected();
+        this.#keepalive.start();
+        // After deafness, a connection proves nothing.
+        if (!this.#keepalive.isDeaf) this.#areBack();
+      }),
+      onDisconnected: ifCurrent((error) => this.#areLost(error)),
+    });
+    this.#listener = listener;
+    listener.start();
   }
 
   /** The NOTIFY channel, a secret kept in the database together with the key that payloads are signed with. */
@@ -99,7 +129,7 @@ export class Notifications {
     // Once an outage.
     if (this.#isOutageKnown) return;
     this.#isOutageKnown = true;
-    this.options.logger.warn({ err: error }, 'not listening to Postgres; trying again');
+    if (!this.#isPaused) this.options.logger.warn({ err: error }, 'not listening to Postgres; trying again');
     this.options.events.tell('disconnected', error);
   }
 

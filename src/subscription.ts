@@ -75,6 +75,11 @@ export class CallbackSubscription implements Subscription, Sink {
     });
   }
 
+  /** Starts it where it was not, for nobody who waits: a start that fails is tried again. */
+  begin(): void {
+    if (this.#cursor === undefined) this.#open(this.options.position);
+  }
+
   isOf(site: string, channel: string | null, callback: MessageCallback): boolean {
     return this.channel === channel && this.options.site === site && this.options.callback === callback;
   }

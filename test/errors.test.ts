@@ -77,6 +77,7 @@ t.test('polls are answered with every code that the page says so of, and its sta
       type = json,
       closed = false,
       ended = false,
+      off = false,
       schema = '',
     } = {},
     options: Partial<PostbusOptions> = {},
@@ -87,6 +88,7 @@ t.test('polls are answered with every code that the page says so of, and its sta
     const bus = openBus(t, url, { ...(schema === '' ? {} : { schema }), ...(ended ? { pool } : {}) });
     const server = await listen(t, { bus, ...options }, prepare);
     if (closed) await bus.close();
+    if (off) bus.off();
     const answer = await send(`${server.url}/message-bus${path}`, { headers: type, body });
     const { code, statusCode } = JSON.parse(answer.text);
     t.equal(answer.status, statusCode, code);
@@ -111,6 +113,7 @@ t.test('polls are answered with every code that the page says so of, and its sta
   await ask(t, {}, {}, (app) => app.addHook('onRequest', async () => fail()));
   await ask(t, { closed: true });
   await ask(t, { ended: true });
+  await ask(t, { off: true });
   await ask(t, { schema: 'elsewhere' });
   await ask(t, { url: at((url) => (url.port = '1')) });
   await ask(t, { url: at((url) => (url.pathname = '/nowhere')) });

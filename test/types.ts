@@ -178,6 +178,12 @@ export async function settings(bus: Bus): Promise<void> {
   await bus.configure({ maxBacklogAge: '7 days' });
   expectType<void>()(await bus.expireAllBacklogs());
   expectType<void>()(await bus.reset());
+  expectType<void>()(bus.off());
+  bus.off({ disablePublish: false });
+  // @ts-expect-error: misspelt
+  bus.off({ disable_publish: false });
+  expectType<void>()(bus.on());
+  expectType<boolean>()(bus.isOff);
   expectType<void>()(await bus.close());
 }
 

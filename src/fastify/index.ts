@@ -58,6 +58,7 @@ async function routes(app: FastifyInstance, settings: Settings): Promise<void> {
   for (const url of ['/message-bus', '/message-bus/*']) {
     app.post<{ Body?: PollRequest; Querystring: { dlp?: string | string[] } }>(url, (request, reply) => {
       const clientId = toClientId(request.params);
+      if (bus.isOff) throw new errors.OFF();
       let poll: Poll | undefined;
       answers.add(reply.raw);
       // Its client has hung up, or has its answer.
@@ -129,7 +130,7 @@ function answerError(error: FastifyError, request: FastifyRequest, reply: Fastif
   const status = error.statusCode ?? 500;
   const isRequests = status >= 400 && status < 500;
   const failed = new errors.POLL_FAILED();
-  if (!isRequests) request.log.error({ err: error }, 'a poll failed');
+  if (!isRequests && !(error instanceof errors.OFF)) request.log.error({ err: error }, 'a poll failed');
   reply.code(status).send({
     statusCode: status,
     code: isRequests || isPostbusError(error) ? error.code : failed.code,

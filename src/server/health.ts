@@ -25,6 +25,7 @@ export async function health(app: FastifyInstance, { bus, probe }: HealthOptions
   app.get('/health/ready', async (request, reply) => {
     try {
       await probe.check();
+      if (bus.isOff) throw new errors.OFF();
       if (!bus.isConnected) throw new errors.NOT_LISTENING();
       failure = undefined;
       return { status: 'ready' };
@@ -44,5 +45,6 @@ const reasons: Record<string, string> = {
   POSTBUS_CONNECTION_LOST: 'The database does not answer.',
   POSTBUS_BAD_CREDENTIALS: 'The database refuses the login.',
   POSTBUS_NO_DATABASE: 'The database is not there.',
+  POSTBUS_OFF: new errors.OFF().message,
   POSTBUS_NOT_LISTENING: new errors.NOT_LISTENING().message,
 };
