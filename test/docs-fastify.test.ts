@@ -90,6 +90,29 @@ t.test('the example of scopes: hooks refuse polls and set headers', async (t) =>
   t.equal((await poll(url, { '/a': -1 })).status, 404);
 });
 
+t.test('the example of other origins', async (t) => {
+  const { url } = await run(t, 'extraResponseHeadersLookup');
+  const ask = async (origin: string) =>
+    (await send(`${url}/message-bus/x/poll`, { method: 'OPTIONS', headers: { origin } })).headers;
+  t.match(await ask('https://www.example.org'), {
+    'access-control-allow-origin': 'https://www.example.org',
+    'access-control-allow-headers': 'content-type, x-silence-logger, dont-chunk',
+    vary: 'Origin',
+  });
+  const refused = await ask('https://example.com');
+  t.notHas(refused, { 'access-control-allow-origin': /./ });
+  t.equal(refused.vary, 'Origin');
+});
+
+t.test('the example of errors', async (t) => {
+  const { url } = await run(t, 'onError');
+  const { status, text } = await poll(url, { '/a': 0 }, { dlp: true });
+  t.strictSame([status, text], [401, '{"sorry":"Log in first"}']);
+  const headers = { authorization: 'secret' };
+  t.equal((await poll(url, { '/a': 0 }, { dlp: true, headers })).text, '[]');
+  t.equal((await poll(url, { a: 0 }, { dlp: true, headers })).status, 400);
+});
+
 t.test('the example of health', async (t) => {
   const { url } = await run(t, "'/ready'");
   await until(async () => (await fetch(`${url}/ready`)).status === 200, 'it is ready');

@@ -195,6 +195,16 @@ export async function plugin(app: FastifyInstance, bus: Bus): Promise<void> {
     userIdLookup: (request) => request.headers['x-user']?.toString(),
     groupIdsLookup: async (request) => [request.ip, 7],
     siteIdLookup: () => null,
+    extraResponseHeadersLookup: async (request) => ({ 'access-control-allow-origin': request.headers.origin ?? '*' }),
+    onError: (_request, error) => (error.statusCode === 413 ? { statusCode: 413, body: 'too much' } : undefined),
+    onConnect: ({ clientId, userId, groupIds, siteId }, request) => {
+      expectType<string>()(clientId);
+      expectType<string | null>()(userId);
+      expectType<readonly string[]>()(groupIds);
+      expectType<string | null>()(siteId);
+      request.log.info('connected');
+    },
+    onDisconnect: async () => {},
     longPollingEnabled: true,
     longPollingInterval: 25_000,
     chunkedEncodingEnabled: true,
@@ -220,6 +230,10 @@ export async function plugin(app: FastifyInstance, bus: Bus): Promise<void> {
   await app.register(postbus, { bus, groupIdsLookup: () => 'staff' });
   // @ts-expect-error: sites are strings
   await app.register(postbus, { bus, siteIdLookup: async () => 7 });
+  // @ts-expect-error: headers are text
+  await app.register(postbus, { bus, extraResponseHeadersLookup: () => ({ 'x-number': 1 }) });
+  // @ts-expect-error: a status is a number
+  await app.register(postbus, { bus, onError: () => ({ statusCode: '500' }) });
   // @ts-expect-error: ms, as a number
   await app.register(postbus, { bus, longPollingInterval: '25s' });
   const options: PostbusOptions = { bus };

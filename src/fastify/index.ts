@@ -1,9 +1,11 @@
-import { STATUS_CODES } from 'node:http';
-import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import fastifyPlugin from 'fastify-plugin';
 import type { Bus } from '../bus.js';
-import { errors, isPostbusError } from '../errors.js';
+import { errors } from '../errors.js';
 import { StreamedAnswer, WholeAnswer } from './answers.js';
+import { Connections } from './connections.js';
+import { addExtraHeaders } from './extra-headers.js';
+import { createErrorHandler } from './failures.js';
 import { OpenAnswers } from './open-answers.js';
 import { type PostbusOptions, type Settings, toSettings } from './options.js';
 import { ParkedPolls } from './parked-polls.js';
@@ -11,6 +13,8 @@ import { Poll } from './poll.js';
 import { type PollRequest, parseForm, parseJson } from './poll-request.js';
 import { lookUp } from './viewer.js';
 
+export type { ConnectedClient } from './connections.js';
+export type { ErrorReply } from './failures.js';
 export type { PostbusOptions } from './options.js';
 
 declare module 'fastify' {
@@ -38,12 +42,14 @@ async function routes(app: FastifyInstance, settings: Settings): Promise<void> {
   const { bus } = settings;
   const polls = new ParkedPolls();
   const answers = new OpenAnswers();
+  const connections = new Connections(settings);
 
   addBodyParsers(app, settings);
-  app.setErrorHandler(answerError);
+  app.setErrorHandler(createErrorHandler(settings.onError));
   app.addHook('onRequest', async (_request, reply) => {
     reply.headers(noCache);
   });
+  addExtraHeaders(app, settings.extraResponseHeadersLookup);
   app.addHook('onReady', async () => {
     // Polls are answered with the same error until it is mended.
     await bus.connect().catch((err) => app.log.error({ err }, 'the message bus is not connected'));
@@ -83,6 +89,7 @@ async function routes(app: FastifyInstance, settings: Settings): Promise<void> {
           waits: waits ? settings.longPollingInterval : 0,
           streaming,
           answer: streaming ? new StreamedAnswer(reply) : new WholeAnswer(reply),
+          onParked: connections.of(viewer, site, request),
           onClose: () => polls.leave(client, entered),
         });
         poll = entered;
@@ -120,23 +127,6 @@ function addBodyParsers(app: FastifyInstance, { bodyLimit, maxChannels }: Settin
   const options = { parseAs: 'buffer', bodyLimit } as const;
   app.addContentTypeParser<Buffer>('application/x-www-form-urlencoded', options, parse(parseForm));
   app.addContentTypeParser<Buffer>('application/json', options, parse(parseJson));
-}
-
-/**
- * What is wrong with a request is told in full. What is wrong with the server only by its code: the words may name hosts
- * and users, and are for the log.
- */
-function answerError(error: FastifyError, request: FastifyRequest, reply: FastifyReply): void {
-  const status = error.statusCode ?? 500;
-  const isRequests = status >= 400 && status < 500;
-  const failed = new errors.POLL_FAILED();
-  if (!isRequests && !(error instanceof errors.OFF)) request.log.error({ err: error }, 'a poll failed');
-  reply.code(status).send({
-    statusCode: status,
-    code: isRequests || isPostbusError(error) ? error.code : failed.code,
-    error: STATUS_CODES[status] ?? 'Error',
-    message: isRequests ? error.message : failed.message,
-  });
 }
 
 export default fastifyPlugin(postbus, { name: 'postbus', fastify: '5.x' });

@@ -1,7 +1,9 @@
-import type { FastifyRequest } from 'fastify';
+import type { FastifyError, FastifyRequest } from 'fastify';
 import { checkWholeNumber, type Id } from '../arguments.js';
 import type { Bus } from '../bus.js';
 import { errors } from '../errors.js';
+import type { ConnectedClient } from './connections.js';
+import type { ErrorReply } from './failures.js';
 
 type MaybePromise<T> = T | Promise<T>;
 
@@ -13,6 +15,16 @@ export interface PostbusOptions {
   userIdLookup?: ((request: FastifyRequest) => MaybePromise<Id | null | undefined>) | undefined;
   groupIdsLookup?: ((request: FastifyRequest) => MaybePromise<readonly Id[] | null | undefined>) | undefined;
   siteIdLookup?: ((request: FastifyRequest) => MaybePromise<string | null | undefined>) | undefined;
+  /** Headers for every answer of the plugin, such as those of CORS; called before the body is read. May be async. */
+  extraResponseHeadersLookup?:
+    | ((request: FastifyRequest) => MaybePromise<Record<string, string> | null | undefined>)
+    | undefined;
+  /** Called with each poll that fails; answers what its client is to be told, or undefined for the standard answer. */
+  onError?: ((request: FastifyRequest, error: FastifyError) => MaybePromise<ErrorReply | null | undefined>) | undefined;
+  /** Called when a client's poll begins to wait. */
+  onConnect?: ((client: ConnectedClient, request: FastifyRequest) => unknown) | undefined;
+  /** Called when it no longer waits, whatever the reason; after onConnect is done. */
+  onDisconnect?: ((client: ConnectedClient, request: FastifyRequest) => unknown) | undefined;
   /** Whether polls with nothing new may wait. */
   longPollingEnabled?: boolean | undefined;
   /** How long they wait, in ms. */
@@ -33,6 +45,10 @@ export interface Settings {
   userIdLookup: PostbusOptions['userIdLookup'];
   groupIdsLookup: PostbusOptions['groupIdsLookup'];
   siteIdLookup: PostbusOptions['siteIdLookup'];
+  extraResponseHeadersLookup: PostbusOptions['extraResponseHeadersLookup'];
+  onError: PostbusOptions['onError'];
+  onConnect: PostbusOptions['onConnect'];
+  onDisconnect: PostbusOptions['onDisconnect'];
   longPollingEnabled: boolean;
   longPollingInterval: number;
   chunkedEncodingEnabled: boolean;
@@ -50,6 +66,10 @@ export function toSettings(options: PostbusOptions): Settings {
     userIdLookup: options.userIdLookup,
     groupIdsLookup: options.groupIdsLookup,
     siteIdLookup: options.siteIdLookup,
+    extraResponseHeadersLookup: options.extraResponseHeadersLookup,
+    onError: options.onError,
+    onConnect: options.onConnect,
+    onDisconnect: options.onDisconnect,
     longPollingEnabled: options.longPollingEnabled ?? true,
     longPollingInterval: checkWholeNumber(1, options.longPollingInterval, 25_000, 'longPollingInterval'),
     chunkedEncodingEnabled: options.chunkedEncodingEnabled ?? true,

@@ -18,6 +18,8 @@ export interface PollOptions {
   /** Whether it goes on to wait after an answer. */
   streaming: boolean;
   answer: Answer;
+  /** Called when the poll begins to wait; what it answers, when it no longer does. */
+  onParked: (() => () => void) | undefined;
   /** Called once, when the poll no longer takes part in anything. */
   onClose: () => void;
 }
@@ -40,6 +42,7 @@ export class Poll implements Sink {
   #closed = false;
   #parked = false;
   #timer: NodeJS.Timeout | undefined;
+  #onUnparked: (() => void) | undefined;
 
   constructor(private readonly options: PollOptions) {}
 
@@ -126,6 +129,7 @@ export class Poll implements Sink {
     this.#closed = true;
     clearTimeout(this.#timer);
     this.#parked = false;
+    this.#onUnparked?.();
     this.options.onClose();
     for (const cursor of this.#cursors) cursor.close();
     this.#cursors = [];
@@ -153,6 +157,7 @@ export class Poll implements Sink {
     if (waits > 0 && isUpToDate && request.channels.size > 0 && (streaming || !isNews)) {
       this.#parked = true;
       this.#timer = setTimeout(() => this.end(), waits);
+      this.#onUnparked = this.options.onParked?.();
       if (streaming) answer.begin(frame, true);
     } else {
       this.close();

@@ -48,7 +48,7 @@ async function settle<Answer>(
   try {
     return await answer;
   } catch (error) {
-    throw failure(name, request, error);
+    throw lookupFailure(name, request, error);
   }
 }
 
@@ -57,7 +57,7 @@ function check(request: FastifyRequest, clientId: string, userId: unknown, group
     try {
       return what();
     } catch (error) {
-      throw failure(name, request, error);
+      throw lookupFailure(name, request, error);
     }
   };
   return {
@@ -78,7 +78,9 @@ function toGroupIds(groupIds: unknown): string[] {
   return groupIds.map((id) => checkId(id, 'groupIdsLookup'));
 }
 
-function failure(name: string, request: FastifyRequest, error: unknown): Error {
+export function lookupFailure(name: string, request: FastifyRequest, error: unknown): Error {
   request.log.error({ err: error }, `${name} failed`);
-  return new errors.LOOKUP_FAILED(name);
+  const failure = new errors.LOOKUP_FAILED(name);
+  failure.cause = error;
+  return failure;
 }

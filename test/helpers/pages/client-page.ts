@@ -45,6 +45,7 @@ export interface Answer {
 
 /** Those settings of the client that tests change. */
 export interface ClientSettings {
+  baseUrl?: string;
   callbackInterval?: number;
   minPollInterval?: number;
   maxPollInterval?: number;

@@ -1,0 +1,61 @@
+import { STATUS_CODES } from 'node:http';
+import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
+import { errors, isPostbusError } from '../errors.js';
+import { checkHeaders } from './extra-headers.js';
+import type { PostbusOptions } from './options.js';
+
+/** What onError answers in place of the standard answer. */
+export interface ErrorReply {
+  statusCode: number;
+  headers?: Record<string, string> | undefined;
+  /** A string as it is, anything else as JSON. */
+  body?: unknown;
+}
+
+/** Answers polls that fail: as onError wants it, or else in the standard way. */
+export function createErrorHandler(onError: PostbusOptions['onError']) {
+  return async (error: FastifyError, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> => {
+    // Whoever turned the bus off knows that it is.
+    if (statusOf(error) >= 500 && !(error instanceof errors.OFF)) request.log.error({ err: error }, 'a poll failed');
+    if (onError) {
+      try {
+        const own = await onError(request, error);
+        if (own !== undefined && own !== null) return sendOwn(own, reply);
+      } catch (err) {
+        request.log.error({ err }, 'onError failed');
+      }
+    }
+    return sendStandard(error, reply);
+  };
+}
+
+function sendOwn({ statusCode, headers, body }: ErrorReply, reply: FastifyReply): FastifyReply {
+  if (!Number.isInteger(statusCode) || statusCode < 200 || statusCode > 599) {
+    throw new errors.BAD_OPTION('onError', 'must answer { statusCode, headers?, body? }, or undefined');
+  }
+  const checked = checkHeaders(headers);
+  // Whatever cannot be sent fails here, while the standard answer still can.
+  const text = typeof body === 'string' || body === undefined ? body : JSON.stringify(body);
+  if (text !== body) reply.type('application/json; charset=utf-8');
+  return reply.code(statusCode).headers(checked).send(text);
+}
+
+/**
+ * What is wrong with a request is told in full. What is wrong with the server only by its code: the words may name hosts
+ * and users, and are for the log.
+ */
+function sendStandard(error: FastifyError, reply: FastifyReply): FastifyReply {
+  const status = statusOf(error);
+  const isRequests = status >= 400 && status < 500;
+  const failed = new errors.POLL_FAILED();
+  return reply.code(status).send({
+    statusCode: status,
+    code: isRequests || isPostbusError(error) ? error.code : failed.code,
+    error: STATUS_CODES[status] ?? 'Error',
+    message: isRequests ? error.message : failed.message,
+  });
+}
+
+function statusOf(error: FastifyError): number {
+  return error.statusCode ?? 500;
+}
