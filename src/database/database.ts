@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { once } from 'node:events';
 import { Socket } from 'node:net';
 import pg from 'pg';
 import { errors } from '../errors.js';
@@ -74,7 +75,11 @@ export class Database {
         allowExitOnIdle: true,
         stream: () => this.#newSocket(),
       });
-    if (this.#owned) this.#pool.on('error', onIdleError);
+    if (this.#owned) {
+      this.#pool.on('error', (error) => {
+        if (!this.#closed) onIdleError(error);
+      });
+    }
   }
 
   /** What the listener connects with: all that the pool gives its own clients. */
@@ -131,6 +136,8 @@ export class Database {
       for (const socket of this.#sockets) socket.destroy();
     }, closeGraceMs);
     await this.#pool.end();
+    // The pool does not wait for its connections to be gone.
+    await Promise.all([...this.#sockets].map((socket) => once(socket, 'close')));
     clearTimeout(cutOff);
   }
 
