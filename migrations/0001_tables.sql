@@ -5,6 +5,7 @@ create table settings (
   max_backlog_size int not null default 1000,
   max_global_backlog_size int not null default 2000,
   max_backlog_age int not null default 604800,
+  version bigint not null default 0,           -- raised by whatever changes what can be read, but for publications and time
   expired_global_id bigint not null default 0, -- messages up to here were dropped by expire_all_backlogs()
   -- Any role may LISTEN on a channel whose name it knows, and NOTIFY on it: the name keeps strangers from
   -- reading along, the key keeps what they send from being believed.

@@ -18,7 +18,8 @@ begin
       clear_every = coalesce(configure.clear_every, s.clear_every),
       max_backlog_size = coalesce(configure.max_backlog_size, s.max_backlog_size),
       max_global_backlog_size = coalesce(configure.max_global_backlog_size, s.max_global_backlog_size),
-      max_backlog_age = coalesce(configure.max_backlog_age, s.max_backlog_age)
+      max_backlog_age = coalesce(configure.max_backlog_age, s.max_backlog_age),
+      version = s.version + 1
     returning s.max_global_backlog_size into window_size;
   if window_size <> slots then
     delete from global_ring r using bus b where r.global_id <= b.last_global_id - window_size;
@@ -26,5 +27,6 @@ begin
     update global_ring r set slot = r.global_id % window_size;
     update bus set ring_size = window_size;
   end if;
+  perform announce_settings();
 end
 $$;

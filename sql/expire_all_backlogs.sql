@@ -7,11 +7,12 @@ declare
 begin
   -- What is being published right now gets a later global id, at its commit, and stays.
   select b.last_global_id into expired from bus b for update;
-  update settings set expired_global_id = expired;
+  update settings s set expired_global_id = expired, version = s.version + 1;
   delete from global_ring;
   -- Never waits for a publisher, who may be waiting for the counter: a row it is writing to goes anyway.
   delete from messages m using (
     select d.channel_id, d.slot from messages d where d.global_id <= expired for update skip locked
   ) d where m.channel_id = d.channel_id and m.slot = d.slot;
+  perform announce_settings();
 end
 $$;

@@ -158,7 +158,7 @@ export class Bus {
   async backlog(channel: string, lastId = 0, options: SiteOptions = {}): Promise<Message[]> {
     this.#checkOpen();
     const site = siteOf(checkSite(options.siteId), checkChannel(channel));
-    return readAll((after) => this.#reader.read(site, channel, after), checkMessageId(lastId, 'lastId'));
+    return readAll((after) => this.dispatcher.read(site, channel, after), checkMessageId(lastId, 'lastId'));
   }
 
   /** The messages of all channels and sites after a global id, oldest first. */
@@ -178,15 +178,15 @@ export class Bus {
     this.#checkOpen();
     const siteId = checkSite(options.siteId);
     const sites = channels.map((channel, i) => siteOf(siteId, checkChannel(channel, `channels[${i}]`)));
-    const results = await Promise.all(channels.map((channel, i) => this.#reader.read(sites[i] ?? '', channel, -1)));
-    return results.map((result) => result.lastId);
+    const heads = await Promise.all(channels.map((channel, i) => this.#reader.head(sites[i] ?? '', channel)));
+    return heads.map((head) => head.lastId);
   }
 
   /** The last message of a channel; null when there is none (any more). */
   async lastMessage(channel: string, options: SiteOptions = {}): Promise<Message | null> {
     this.#checkOpen();
     const site = siteOf(checkSite(options.siteId), checkChannel(channel));
-    const { batch } = await this.#reader.read(site, channel, -2);
+    const { batch } = await this.dispatcher.read(site, channel, -2);
     return batch.messages.at(-1)?.toMessage() ?? null;
   }
 
@@ -200,7 +200,7 @@ export class Bus {
   /** Changes bus-wide settings, kept in the database. */
   async configure(settings: Settings): Promise<void> {
     this.#checkOpen();
-    await this.#database.query(`select ${this.#database.name('configure')}($1, $2, $3, $4)`, [
+    await this.#change('configure', [
       checkLimit(settings.clearEvery, 'clearEvery') ?? null,
       checkLimit(settings.maxBacklogSize, 'maxBacklogSize') ?? null,
       checkLimit(settings.maxGlobalBacklogSize, 'maxGlobalBacklogSize') ?? null,
@@ -211,13 +211,13 @@ export class Bus {
   /** Drops all messages of the bus; ids go on from where they were. */
   async expireAllBacklogs(): Promise<void> {
     this.#checkOpen();
-    await this.#database.query(`select ${this.#database.name('expire_all_backlogs')}()`);
+    await this.#change('expire_all_backlogs', []);
   }
 
   /** Drops all messages of the bus; connected clients recover. */
   async reset(): Promise<void> {
     this.#checkOpen();
-    await this.#database.query(`select ${this.#database.name('reset')}()`);
+    await this.#change('reset', []);
   }
 
   /**
@@ -263,6 +263,15 @@ export class Bus {
   #warnOfGap(gap: Gap): void {
     // Who asks for all from 0 asks for what there is.
     if (gap.after > 0) this.#logger.warn(gap, 'a subscriber has missed messages that can no longer be read');
+  }
+
+  /** Calls a function that changes what can be read; once it is done, nothing here shows it as it was. */
+  async #change(name: string, values: unknown[]): Promise<void> {
+    const parameters = values.map((_value, i) => `$${i + 1}`);
+    await this.#database.query(`select ${this.#database.name(name)}(${parameters})`, values);
+    if (this.dispatcher.counts.channels === 0) return;
+    const { terms } = await this.#reader.head('', '');
+    this.dispatcher.changed(terms.version);
   }
 
   #checkOpen(): void {

@@ -35,6 +35,8 @@ export class StoredMessage {
     readonly channel: string,
     readonly targets: Targets | null,
     readonly json: string,
+    /** When it passes its age, in microseconds of the database's clock, by the settings as they were. */
+    readonly expires: number,
   ) {}
 
   /** The message as the protocol shows it. */

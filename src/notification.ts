@@ -1,12 +1,17 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { StoredMessage, toTargets } from './message.js';
 
-/** What a payload says of one message. Without its content, that is to be read from the table. */
+/** What a payload says of one message. */
 export interface Notice {
   globalId: number;
   messageId: number;
   site: string;
   channel: string;
+  /** Of the settings that the rest is by. */
+  version: number;
+  /** From here on the channel can be read. */
+  firstId: number;
+  /** Null where the content did not come along and is to be read from the table. */
   message: StoredMessage | null;
 }
 
@@ -16,11 +21,16 @@ export interface SignOfLife {
   node: string;
 }
 
+/** The version that the settings have now. */
+export interface SettingsChange {
+  version: number;
+}
+
 /**
  * Reads a payload, see sql/internal/notification.sql; undefined when it is not one of ours or its keyed hash is wrong:
  * any role may NOTIFY, and only the functions and the nodes know the key.
  */
-export function parsePayload(payload: string, key: Buffer): Notice[] | SignOfLife | undefined {
+export function parsePayload(payload: string, key: Buffer): Notice[] | SignOfLife | SettingsChange | undefined {
   const end = payload.indexOf('\n');
   const [version, hash] = payload.slice(0, Math.max(end, 0)).split('\t');
   if (version !== '1' || hash === undefined) return undefined;
@@ -30,7 +40,10 @@ export function parsePayload(payload: string, key: Buffer): Notice[] | SignOfLif
     const [, beat = '', node = ''] = lines.split('\t');
     return { beat, node };
   }
-  return lines.split('\n').map(parseLine);
+  if (lines.startsWith('settings\t')) return { version: Number(lines.split('\t')[1]) };
+  const each = lines.split('\n');
+  // Parts of a string keep the whole of it in memory: as long as one message is kept, all would be.
+  return (each.length > 1 ? each.map((line) => Buffer.from(line).toString()) : each).map(parseLine);
 }
 
 function isSigned(lines: string, hash: string, key: Buffer): boolean {
@@ -41,8 +54,16 @@ function isSigned(lines: string, hash: string, key: Buffer): boolean {
 }
 
 function parseLine(line: string): Notice {
-  const [globalId, messageId, site = '', channel = '', targets, json] = line.split('\t');
-  const notice: Notice = { globalId: Number(globalId), messageId: Number(messageId), site, channel, message: null };
+  const [globalId, messageId, site = '', channel = '', version, firstId, expires, targets, json] = line.split('\t');
+  const notice: Notice = {
+    globalId: Number(globalId),
+    messageId: Number(messageId),
+    site,
+    channel,
+    version: Number(version),
+    firstId: Number(firstId),
+    message: null,
+  };
   if (json) {
     const [userIds, groupIds, clientIds]: [string[] | null, string[] | null, string[] | null] = targets
       ? JSON.parse(targets)
@@ -54,6 +75,7 @@ function parseLine(line: string): Notice {
       channel,
       toTargets(userIds, groupIds, clientIds),
       json,
+      Number(expires),
     );
   }
   return notice;

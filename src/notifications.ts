@@ -137,6 +137,7 @@ export class Notifications {
     const content = this.#key && parsePayload(payload, this.#key);
     if (content === undefined) this.#forgeries.note();
     else if (Array.isArray(content)) this.options.dispatcher.announce(content);
+    else if ('version' in content) this.options.dispatcher.changed(content.version);
     else this.#keepalive.hear(content.beat);
   }
 }

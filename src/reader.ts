@@ -1,7 +1,22 @@
-import { isRefusal } from './database/coded-error.js';
 import type { Database } from './database/database.js';
 import { Batch } from './frame.js';
+import { Gatherer } from './gatherer.js';
 import { StoredMessage, toTargets } from './message.js';
+
+/** The settings and the moment that an answer of the database is true of. */
+export interface Terms {
+  version: number;
+  /** In microseconds of the database's clock. */
+  now: number;
+  /** In milliseconds of ours: `now` was not before it. */
+  askedAt: number;
+}
+
+/** What tells whether messages that are known are all that a channel has. */
+export interface Head {
+  lastId: number;
+  terms: Terms;
+}
 
 /** What a read found: messages after the id asked for, up to an id, and the last id at that moment. */
 export interface ReadResult {
@@ -9,6 +24,13 @@ export interface ReadResult {
   /** Less than lastId where there is more than a page: the next read goes on from here. */
   upTo: number;
   batch: Batch;
+}
+
+/** The same of one channel. */
+export interface ChannelResult extends ReadResult {
+  /** From here on the sizes let it be read. */
+  firstId: number;
+  terms: Terms;
 }
 
 interface Row {
@@ -25,48 +47,43 @@ interface PageRow extends Row {
   up_to: number | null;
 }
 
-interface Request {
-  site: string;
-  channel: string;
-  after: number;
-  promise: Promise<ReadResult>;
-  resolve: (result: ReadResult) => void;
-  reject: (error: unknown) => void;
+interface ChannelRow extends PageRow {
+  request: number;
+  last_id: number;
+  version: number;
+  first_id: number;
+  expires: number;
+  now: number;
 }
 
-// More would only make smaller batches.
-const maxQueries = 2;
-// So many pages may come at once: clients that come back all together, each at another id, must not fill the memory.
-const maxRequests = 64;
+interface Channel {
+  site: string;
+  channel: string;
+}
 
-/**
- * Reads backlogs from the tables. Whatever is asked for in one turn of the event loop, or while queries are under way,
- * goes into one query, and equal requests into one part of it. A query always starts after the requests that it
- * answers: each sees every publish acknowledged before it.
- */
+interface Request extends Channel {
+  after: number;
+}
+
+// So many pages may come at once: clients that come back all together, each at another id, must not fill the memory.
+const maxPages = 64;
+const maxHeads = 1000;
+
+/** Reads the tables; what is asked in one turn goes into one query. */
 export class Reader {
-  #waiting = new Map<string, Request>();
-  #queries = 0;
-  #scheduled = false;
+  readonly #pages = new Gatherer<Request, ChannelResult>((requests) => this.#readPages(requests), maxPages);
+  readonly #heads = new Gatherer<Channel, Head>((channels) => this.#readHeads(channels), maxHeads);
 
   constructor(private readonly database: Database) {}
 
   /** `after`: an id; -1 nothing but the last id, -2 the last message, -3 the last two … */
-  read(site: string, channel: string, after: number): Promise<ReadResult> {
-    const key = `${after}\t${site}\t${channel}`;
-    let request = this.#waiting.get(key);
-    if (request === undefined) {
-      let resolve: Request['resolve'] = () => {};
-      let reject: Request['reject'] = () => {};
-      const promise = new Promise<ReadResult>((onResult, onError) => {
-        resolve = onResult;
-        reject = onError;
-      });
-      request = { site, channel, after, promise, resolve, reject };
-      this.#waiting.set(key, request);
-      this.#schedule();
-    }
-    return request.promise;
+  read(site: string, channel: string, after: number): Promise<ChannelResult> {
+    return this.#pages.ask(`${after}\t${site}\t${channel}`, { site, channel, after });
+  }
+
+  /** Where a channel stands: much cheaper than to read it. */
+  head(site: string, channel: string): Promise<Head> {
+    return this.#heads.ask(`${site}\t${channel}`, { site, channel });
   }
 
   async readOne(site: string, channel: string, messageId: number): Promise<StoredMessage | undefined> {
@@ -89,59 +106,45 @@ export class Reader {
     return { lastId: end?.last_global_id ?? 0, upTo: end?.up_to ?? 0, batch: new Batch(messages) };
   }
 
-  #schedule(): void {
-    if (this.#scheduled || this.#queries >= maxQueries) return;
-    this.#scheduled = true;
-    setImmediate(() => {
-      this.#scheduled = false;
-      void this.#query();
-    });
-  }
-
-  async #query(): Promise<void> {
-    const requests: Request[] = [];
-    for (const [key, request] of this.#waiting) {
-      if (requests.length === maxRequests) break;
-      requests.push(request);
-      this.#waiting.delete(key);
-    }
-    this.#queries++;
-    if (this.#waiting.size > 0) this.#schedule();
-    await this.#answer(requests);
-    this.#queries--;
-    if (this.#waiting.size > 0) this.#schedule();
-  }
-
-  /** Requests that Postgres refuses are asked again in halves: none fails for another. */
-  async #answer(requests: readonly Request[]): Promise<void> {
-    try {
-      const rows = await this.database.read<PageRow & { request: number; last_id: number }>(
-        `select * from ${this.database.name('read_channels')}($1, $2, $3)`,
-        [requests.map((r) => r.site), requests.map((r) => r.channel), requests.map((r) => r.after)],
-      );
-      let messages: StoredMessage[] = [];
-      for (const row of rows) {
-        const request = requests[row.request];
-        if (request && row.message_id !== null) {
-          messages.push(toMessage(row, request.site, request.channel));
-        } else {
-          request?.resolve({ lastId: row.last_id, upTo: row.up_to ?? row.last_id, batch: new Batch(messages) });
-          messages = [];
-        }
-      }
-    } catch (error) {
-      if (requests.length > 1 && isRefusal(error)) {
-        const half = requests.length >> 1;
-        await this.#answer(requests.slice(0, half));
-        await this.#answer(requests.slice(half));
+  async #readPages(requests: readonly Request[]): Promise<ChannelResult[]> {
+    const askedAt = performance.now();
+    const rows = await this.database.read<ChannelRow>(
+      `select * from ${this.database.name('read_channels')}($1, $2, $3)`,
+      [requests.map((r) => r.site), requests.map((r) => r.channel), requests.map((r) => r.after)],
+    );
+    const results: ChannelResult[] = [];
+    let messages: StoredMessage[] = [];
+    for (const row of rows) {
+      const request = requests[row.request];
+      if (request && row.message_id !== null) {
+        messages.push(toMessage(row, request.site, request.channel, row.expires));
       } else {
-        for (const request of requests) request.reject(error);
+        results.push({
+          lastId: row.last_id,
+          upTo: row.up_to ?? row.last_id,
+          batch: new Batch(messages),
+          firstId: row.first_id,
+          terms: { version: row.version, now: row.now, askedAt },
+        });
+        messages = [];
       }
     }
+    return results;
+  }
+
+  async #readHeads(channels: readonly Channel[]): Promise<Head[]> {
+    const askedAt = performance.now();
+    const [row] = await this.database.read<{ last_ids: string[]; version: number; now: number }>(
+      `select * from ${this.database.name('read_heads')}($1, $2)`,
+      [channels.map((c) => c.site), channels.map((c) => c.channel)],
+    );
+    if (!row) return [];
+    const terms = { version: row.version, now: row.now, askedAt };
+    return row.last_ids.map((lastId) => ({ lastId: Number(lastId), terms }));
   }
 }
 
-function toMessage(row: Row, site: string, channel: string): StoredMessage {
+function toMessage(row: Row, site: string, channel: string, expires = 0): StoredMessage {
   const targets = toTargets(row.user_ids, row.group_ids, row.client_ids);
-  return new StoredMessage(row.global_id, row.message_id ?? 0, site, channel, targets, row.data);
+  return new StoredMessage(row.global_id, row.message_id ?? 0, site, channel, targets, row.data, expires);
 }

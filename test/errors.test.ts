@@ -124,7 +124,8 @@ t.test('polls are answered with every code that the page says so of, and its sta
   await ask(t, { url });
   const replaceRead = (statement: string) =>
     database.query(`create or replace function message_bus.read_channels(sites text[], channel_names text[], after_ids bigint[]) returns table (
-      request int, last_id bigint, message_id bigint, global_id bigint, user_ids text[], group_ids text[], client_ids text[], data text, up_to bigint
+      request int, last_id bigint, message_id bigint, global_id bigint, user_ids text[], group_ids text[], client_ids text[], data text, up_to bigint,
+      version bigint, first_id bigint, expires bigint, now bigint
     ) language plpgsql as $$ begin ${statement}; end $$`);
   await replaceRead(`raise 'on purpose'`);
   await ask(t);

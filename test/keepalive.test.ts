@@ -123,7 +123,13 @@ t.test('neither the keepalives of others nor old ones count as its own', async (
 });
 
 t.test('a role that may not send keepalives is warned, once, and works', async (t) => {
-  const { database, role, url } = await createGrantee(t, ['node_state', 'read_channels', 'publish_batch', 'keepalive']);
+  const { database, role, url } = await createGrantee(t, [
+    'node_state',
+    'read_channels',
+    'read_heads',
+    'publish_batch',
+    'keepalive',
+  ]);
   await database.query(`revoke execute on function message_bus.keepalive from ${role}`);
   const bus = openBus(t, url, { keepaliveInterval: 20 });
   const received: unknown[] = [];

@@ -45,32 +45,46 @@ t.test('what is signed comes back as it was', async (t) => {
     messageId: fc.nat(),
     site: text,
     channel: text.map((name) => `/${name}`),
+    version: fc.nat(),
+    firstId: fc.nat(),
+    expires: fc.maxSafeNat(),
     targets: fc.tuple(ids, ids, ids),
     data: fc.option(fc.json(), { nil: '' }),
   });
   fc.assert(
     fc.property(fc.array(message, { minLength: 1, maxLength: 5 }), (messages) => {
-      const lines = messages.map(({ globalId, messageId, site, channel, targets, data }) => {
+      const lines = messages.map(({ globalId, messageId, site, channel, version, firstId, expires, targets, data }) => {
         const listed = targets.some((list) => list !== null) ? JSON.stringify(targets) : '';
-        return [globalId, messageId, site, channel, listed, data].join('\t');
+        return [globalId, messageId, site, channel, version, firstId, expires, listed, data].join('\t');
       });
-      const notices = parsePayload(sign(lines.join('\n')), key);
+      const content = parsePayload(sign(lines.join('\n')), key);
+      const notices = Array.isArray(content) ? content : undefined;
       t.strictSame(
         (Array.isArray(notices) ? notices : []).map(({ message, ...notice }) => ({
           ...notice,
           json: message?.json ?? '',
+          expires: message?.expires ?? 0,
           targets: [
             message?.targets?.userIds ?? null,
             message?.targets?.groupIds ?? null,
             message?.targets?.clientIds ?? null,
           ],
         })),
-        messages.map(({ data, targets, ...notice }) => ({
+        messages.map(({ data, targets, expires, ...notice }) => ({
           ...notice,
           json: data,
+          expires: data === '' ? 0 : expires,
           targets: data === '' ? [null, null, null] : targets,
         })),
       );
+    }),
+  );
+});
+
+t.test('so does the version of the settings', async (t) => {
+  fc.assert(
+    fc.property(fc.nat(), (version) => {
+      t.strictSame(parsePayload(sign(`settings\t${version}`), key), { version });
     }),
   );
 });

@@ -41,7 +41,7 @@ t.test('notifications by others put nothing before a client, and deafen nobody',
   const [, old = ''] = payloads;
   const [head = '', line = ''] = old.split('\n');
   const fields = line.split('\t');
-  const next = [Number(fields[0]) + 1, Number(fields[1]) + 1, ...fields.slice(2, 5), '"forged"'].join('\t');
+  const next = [Number(fields[0]) + 1, Number(fields[1]) + 1, ...fields.slice(2, 8), '"forged"'].join('\t');
   const forged = [
     '',
     ' ',
@@ -53,7 +53,8 @@ t.test('notifications by others put nothing before a client, and deafen nobody',
     `1\t${'x'.repeat(7_997)}`,
     '1\t\n',
     '1\n',
-    '1\t\n\t\t\t\t\t',
+    '1\t\n\t\t\t\t\t\t\t\t',
+    '1\t\nsettings\t9',
     next,
     `${head}\n${next}`,
     `${old}\n${next}`,

@@ -8,7 +8,8 @@ t.test('of reads that share a query, one that Postgres refuses fails alone', asy
   for (const channel of ['/a', '/b', '/c', '/d']) await bus.publish(channel, channel);
   await query('alter function message_bus.read_channels rename to read_all_channels');
   await query(`create function message_bus.read_channels(sites text[], names text[], ids bigint[]) returns table (
-      request int, last_id bigint, message_id bigint, global_id bigint, user_ids text[], group_ids text[], client_ids text[], data text, up_to bigint
+      request int, last_id bigint, message_id bigint, global_id bigint, user_ids text[], group_ids text[], client_ids text[], data text, up_to bigint,
+      version bigint, first_id bigint, expires bigint, now bigint
     ) language plpgsql as $$ begin
       if '/c' = any (names) then raise sqlstate '22000' using message = 'on purpose'; end if;
       return query select * from message_bus.read_all_channels(sites, names, ids);

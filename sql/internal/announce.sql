@@ -17,7 +17,9 @@ begin
   update bus b set last_global_id = b.last_global_id + 1 from settings s
     returning b.last_global_id, b.ring_size, s.notify_channel, s.notify_key
     into next_global_id, slots, notify_channel, notify_key;
-  select c.site_id, c.channel, c.ring_size into place from channels c where c.id = new.channel_id;
+  select c.site_id, c.channel, c.ring_size, s.version, first_readable(c, s) as first_id,
+      coalesce(new.expires_at, new.published_at + make_interval(secs => s.max_backlog_age)) as expires_at
+    into place from channels c cross join settings s where c.id = new.channel_id;
 
   update messages m set global_id = next_global_id
     where m.channel_id = new.channel_id and m.slot = new.message_id % place.ring_size and m.message_id = new.message_id;
@@ -29,10 +31,12 @@ begin
   end if;
 
   -- pg_column_size may be the compressed size: it spares turning the largest ones into text, no more.
-  line := message_line(next_global_id, new.message_id, place.site_id, place.channel, new.user_ids, new.group_ids, new.client_ids,
+  line := message_line(next_global_id, new.message_id, place.site_id, place.channel, place.version, place.first_id, place.expires_at,
+    new.user_ids, new.group_ids, new.client_ids,
     case when pg_column_size(new.data) < 8000 then new.data::text else '' end);
   if octet_length(line) > 7900 then
-    line := message_line(next_global_id, new.message_id, place.site_id, place.channel, null, null, null, '');
+    line := message_line(next_global_id, new.message_id, place.site_id, place.channel, place.version, place.first_id, place.expires_at,
+      null, null, null, '');
   end if;
   perform pg_notify(notify_channel, sign_payload(line, notify_key));
   return null;

@@ -53,22 +53,30 @@ $$;
 -- id; -1 from now on; -2 the last message, -3 the last two …; all from one snapshot. sites: '' for none. Data comes as text,
 -- ready to be sent. A read ends with the message that fills a page of half a megabyte: up_to, in its last row, tells how far
 -- it got, last_id how far there is to go. Row by row, so that what is beyond the page is not even unpacked.
+-- What is true of the tail of messages that nodes keep comes with it: by the settings of this version, the channel can be
+-- read from first_id on, each message until expires, in microseconds, as is now.
 create or replace function read_channels(sites text[], channel_names text[], after_ids bigint[]) returns table (
-  request int, last_id bigint, message_id bigint, global_id bigint, user_ids text[], group_ids text[], client_ids text[], data text, up_to bigint
+  request int, last_id bigint, message_id bigint, global_id bigint, user_ids text[], group_ids text[], client_ids text[], data text, up_to bigint,
+  version bigint, first_id bigint, expires bigint, now bigint
 )
 language plpgsql stable security definer set search_path from current set enable_seqscan = off set jit = off
 as $$
 #variable_conflict use_column
 declare
+  s settings;
   r record;
   c channels;
   m messages;
   total int;
 begin
+  select * into s from settings;
+  version := s.version;
+  now := microseconds(statement_timestamp());
   for r in select u.n, u.site, u.channel, u.after_id from unnest(sites, channel_names, after_ids) with ordinality u(site, channel, after_id, n) loop
     select * into c from channels t where t.site_id = r.site and t.channel = r.channel;
     request := r.n - 1;
     last_id := coalesce(c.last_id, 0);
+    first_id := coalesce(first_readable(c, s), 1);
     up_to := null;
     total := 0;
     if c.id is not null and (r.after_id < -1 or r.after_id between 0 and c.last_id - 1) then
@@ -85,6 +93,7 @@ begin
         group_ids := m.group_ids;
         client_ids := m.client_ids;
         data := m.data::text;
+        expires := microseconds(coalesce(m.expires_at, m.published_at + make_interval(secs => s.max_backlog_age)));
         total := total + octet_length(data);
         return next;
         message_id := null;
@@ -95,6 +104,19 @@ begin
     message_id := null;
     data := null;
     return next;
+  end loop;
+end
+$$;
+
+-- What tells whether the messages that a node keeps of these channels are all that there are to read, and may be. Asked for
+-- each time that somebody wants to know what is new, hence a loop of look-ups: much cheaper than a join.
+create or replace function read_heads(sites text[], channel_names text[], out last_ids bigint[], out version bigint, out now bigint)
+language plpgsql stable security definer set search_path from current set enable_seqscan = off set jit = off
+as $$
+begin
+  select s.version, microseconds(statement_timestamp()) into read_heads.version, read_heads.now from settings s;
+  for i in 1..cardinality(channel_names) loop
+    last_ids[i] := coalesce((select c.last_id from channels c where c.site_id = sites[i] and c.channel = channel_names[i]), 0);
   end loop;
 end
 $$;

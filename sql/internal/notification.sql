@@ -1,13 +1,21 @@
 -- The wake-up call that nodes listen for. A payload is
 --   1 <tab> keyed hash of the rest <newline> line [<newline> line …]
 -- with a line per message, in the order of global ids:
---   global_id, message_id, site_id, channel, targets as JSON or nothing, data or nothing; tabs between.
+--   global_id, message_id, site_id, channel, version, first_id, expires, targets as JSON or nothing, data or nothing;
+-- tabs between. By the settings of this version, the channel can be read from first_id on after this message, and the
+-- message until expires, in microseconds. Or it says that the settings have another version now:
+--   settings <tab> version
 -- No field holds a tab or a newline: channels and sites have no control characters, jsonb escapes them.
 -- Data is left out where it does not fit (NOTIFY takes 7999 bytes): nodes then read it from the table.
+create or replace function microseconds(at timestamptz) returns bigint language sql stable -- as extract is; or it would not be inlined
+return (extract(epoch from at) * 1000000)::bigint;
+
 create or replace function message_line(
-  global_id bigint, message_id bigint, site text, channel text, user_ids text[], group_ids text[], client_ids text[], data text
+  global_id bigint, message_id bigint, site text, channel text, version bigint, first_id bigint, expires_at timestamptz,
+  user_ids text[], group_ids text[], client_ids text[], data text
 ) returns text language sql stable -- as json_build_array is; or it would not be inlined
 return global_id || E'\t' || message_id || E'\t' || site || E'\t' || channel || E'\t'
+  || version || E'\t' || first_id || E'\t' || microseconds(expires_at) || E'\t'
   || case when user_ids is null and group_ids is null and client_ids is null then ''
      else json_build_array(user_ids, group_ids, client_ids)::text end
   || E'\t' || data;
@@ -15,3 +23,12 @@ return global_id || E'\t' || message_id || E'\t' || site || E'\t' || channel || 
 -- The hash is HMAC-like but shorter to write: the outer hash covers the inner one, so that it cannot be extended.
 create or replace function sign_payload(lines text, key bytea) returns text language sql stable -- as convert_to is
 return E'1\t' || encode(sha256(key || sha256(key || convert_to(lines, 'UTF8'))), 'hex') || E'\n' || lines;
+
+-- Tells the nodes that the settings have changed. Speaks of errors alone, as announce() does.
+create or replace function announce_settings() returns void
+language plpgsql set client_min_messages = error
+as $$
+begin
+  perform pg_notify(s.notify_channel, sign_payload(E'settings\t' || s.version, s.notify_key)) from settings s;
+end
+$$;

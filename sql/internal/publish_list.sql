@@ -14,6 +14,7 @@ declare
   ids_before bigint[] := '{}';
   counts int[] := '{}';
   rings int[] := '{}';
+  first_ids bigint[] := '{}';
   global_before bigint;
   slots int;
   ids bigint[];
@@ -50,6 +51,7 @@ begin
     ids_before := ids_before || c.last_id - want.count;
     counts := counts || want.count;
     rings := rings || c.ring_size;
+    first_ids := first_ids || first_readable(c, s);
   end loop;
 
   -- What this transaction has published before gets its global ids before.
@@ -65,12 +67,12 @@ begin
     from unnest(items) with ordinality u(site, channel, data, user_ids, group_ids, client_ids, max_backlog_size, max_backlog_age, n)
   ), numbered as materialized (
     select i.*, channel_ids[i.r] as channel_id, ids_before[i.r] + i.k as message_id, global_before + i.n as global_id,
-      rings[i.r] as ring_size, i.k > counts[i.r] - rings[i.r] as kept
+      rings[i.r] as ring_size, i.k > counts[i.r] - rings[i.r] as kept, first_ids[i.r] as first_id, clock_timestamp() as published_at
     from item i
   ), written as (
     insert into messages as m
-      select channel_id, message_id % ring_size, message_id, global_id, clock_timestamp(),
-        clock_timestamp() + make_interval(secs => max_backlog_age), user_ids, group_ids, client_ids, data
+      select channel_id, message_id % ring_size, message_id, global_id, published_at,
+        published_at + make_interval(secs => max_backlog_age), user_ids, group_ids, client_ids, data
       from numbered where kept
       on conflict (channel_id, slot) do update set
         message_id = excluded.message_id, global_id = excluded.global_id, published_at = excluded.published_at,
@@ -83,15 +85,17 @@ begin
       on conflict (slot) do update set
         global_id = excluded.global_id, channel_id = excluded.channel_id, message_id = excluded.message_id
   ), line as (
-    -- Lines over 1900 bytes go without their data. What is left is at most 2084 bytes, with the longest names: a payload
-    -- then has at most 5800 + 2084 bytes of them, and 67 of its hash.
+    -- Lines over 1900 bytes go without their data. What is left is at most 2141 bytes, with the longest names: a payload
+    -- then has at most 5700 + 2141 bytes of them, and 67 of its hash.
     select i.n, case when octet_length(l.full_line) <= 1900 then l.full_line
-      else message_line(i.global_id, i.message_id, i.site, i.channel, null, null, null, '') end as line
-    from numbered i, lateral (select message_line(i.global_id, i.message_id, i.site, i.channel, i.user_ids, i.group_ids, i.client_ids,
+      else message_line(i.global_id, i.message_id, i.site, i.channel, s.version, i.first_id, x.expires_at, null, null, null, '') end as line
+    from numbered i,
+    lateral (select i.published_at + make_interval(secs => coalesce(i.max_backlog_age, s.max_backlog_age)) as expires_at offset 0) x,
+    lateral (select message_line(i.global_id, i.message_id, i.site, i.channel, s.version, i.first_id, x.expires_at, i.user_ids, i.group_ids, i.client_ids,
       case when pg_column_size(i.data) < 2000 then i.data::text else '' end) as full_line offset 0) l
   ), payload as (
     select string_agg(p.line, E'\n' order by p.n) as lines
-    from (select l.n, l.line, sum(octet_length(l.line) + 1) over (order by l.n) / 5800 as part from line l) p
+    from (select l.n, l.line, sum(octet_length(l.line) + 1) over (order by l.n) / 5700 as part from line l) p
     group by p.part order by p.part
   ), notified as (
     select count(pg_notify(s.notify_channel, sign_payload(p.lines, s.notify_key))::text) as sent from payload p

@@ -1,6 +1,10 @@
--- The messages of a channel after an id (and up to one) that may be read now, the one place that applies the limits: by size
--- (the last publish's, or the bus-wide one), by age, and what expire_all_backlogs() dropped. Each is looked up by
--- its slot ("offset 0" keeps the planner from joining any other way): a read costs what it returns.
+-- The oldest message of a channel that the sizes let be read: the last publish's, or the bus-wide one.
+create or replace function first_readable(c channels, s settings) returns bigint language sql immutable
+return greatest(c.first_id, c.last_id + 1 - coalesce(c.max_backlog_size, s.max_backlog_size));
+
+-- The messages of a channel after an id (and up to one) that may be read now, the one place that applies the limits: by
+-- size, by age, and what expire_all_backlogs() dropped. Each is looked up by its slot ("offset 0" keeps the planner from
+-- joining any other way): a read costs what it returns.
 -- Functions that look rows up this way plan without sequential scans, as a plan made on an empty table is kept; and
 -- without JIT: Postgres up to 17 takes what is forbidden for so dear that it compiles such a query, for up to a second.
 create or replace function readable(c channels, after_id bigint, upto_id bigint default null) returns setof messages
@@ -9,7 +13,7 @@ begin atomic
   select m.*
   from settings s
   cross join generate_series(
-    greatest(least(after_id, c.last_id), c.first_id - 1, c.last_id - coalesce(c.max_backlog_size, s.max_backlog_size)) + 1,
+    greatest(least(after_id, c.last_id) + 1, first_readable(c, s)),
     least(upto_id, c.last_id)) id
   cross join lateral (
     select t.* from messages t where t.channel_id = c.id and t.slot = (id % c.ring_size)::int offset 0

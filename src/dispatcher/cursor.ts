@@ -17,6 +17,7 @@ export interface Sink {
 
 interface Held {
   batch: Batch;
+  after: number;
   lastId: number;
 }
 
@@ -43,17 +44,12 @@ export class Cursor {
   }
 
   /**
-   * Starts; without a query where nothing can be new. `fresh` asks all the same: a notification of what was acknowledged
-   * a moment ago may still be on its way.
+   * Starts; without a query where all that can be new is in memory. `fresh` asks all the same: a notification of what
+   * was acknowledged a moment ago may still be on its way.
    */
   start(fresh = false): void {
-    this.feed.cursors.add(this);
-    if (!fresh && this.feed.isCaughtUp(this.position)) {
-      this.#started = true;
-      this.sink.onStarted(this);
-    } else {
-      void this.#read();
-    }
+    this.feed.enter(this);
+    if (fresh || !this.#recall()) void this.#read();
   }
 
   /** Whether what comes next will be handed over as it comes. */
@@ -75,13 +71,13 @@ export class Cursor {
     this.sink.onFailed(this, error);
   }
 
-  /** Called by the feed, with what comes next in it; lastId is where the feed stands then. */
-  receive(batch: Batch, lastId: number): void {
+  /** Called by the feed, with what comes next in it: all that can be read after one id, up to another. */
+  receive(batch: Batch, after: number, lastId: number): void {
     if (this.#started) {
       this.#accept(batch, lastId);
     } else {
       this.#held ??= [];
-      if (this.#held.length < maxHeld) this.#held.push({ batch, lastId });
+      if (this.#held.length < maxHeld) this.#held.push({ batch, after, lastId });
     }
   }
 
@@ -100,6 +96,24 @@ export class Cursor {
     const [first] = batch.messages;
     if (first === undefined || idOf(first) > position) this.sink.onBatch(this, batch);
     else this.sink.onBatch(this, new Batch(batch.messages.filter((message) => idOf(message) > position)));
+  }
+
+  /** Hands over what is in memory; false where it is to be read. */
+  #recall(): boolean {
+    while (!this.feed.isCaughtUp(this.position)) {
+      if (this.sink.isFull?.()) {
+        this.sink.onStarted(this);
+        return true;
+      }
+      const slice = this.feed.recall(this.position);
+      if (slice === undefined) return false;
+      this.position = slice.upTo;
+      if (slice.batch.messages.length > 0) this.sink.onBatch(this, slice.batch);
+      if (this.#closed) return true;
+    }
+    this.#started = true;
+    this.sink.onStarted(this);
+    return true;
   }
 
   async #read(): Promise<void> {
@@ -137,10 +151,9 @@ export class Cursor {
   #release(): void {
     const held = this.#held ?? [];
     this.#held = undefined;
-    for (const { batch, lastId } of held) {
-      const [first] = batch.messages;
-      // A hole before it, where batches were not held: they are read again, with this one.
-      if (first !== undefined && this.feed.source.idOf(first) > this.position + 1) return;
+    for (const { batch, after, lastId } of held) {
+      // A hole before it, where batches were not held, or went out before this began: they are read, with this one.
+      if (after > this.position) return;
       if (!this.#closed) this.#accept(batch, lastId);
     }
   }

@@ -1,9 +1,10 @@
 import { errors } from '../errors.js';
-import type { StoredMessage } from '../message.js';
 import type { Notice } from '../notification.js';
-import type { Reader } from '../reader.js';
+import type { Reader, ReadResult } from '../reader.js';
+import { ChannelSource } from './channel-source.js';
 import { Cursor, type Sink } from './cursor.js';
-import { Feed, type FeedContext } from './feed.js';
+import { Feed, type FeedContext, type Source } from './feed.js';
+import { Tails } from './tails.js';
 
 // Feeds that nobody waits on are kept for so long, for pollers that come back without having to ask the database.
 const idleFeedMs = 120_000;
@@ -14,7 +15,7 @@ const maxRetryMs = 2_000;
 const cursorsPerTurn = 256;
 
 export interface DispatcherOptions {
-  reader: Pick<Reader, 'read' | 'readGlobal'>;
+  reader: Pick<Reader, 'read' | 'head' | 'readGlobal'>;
   /** Something failed that will be tried again. */
   onTrouble: (what: string, error: unknown) => void;
 }
@@ -34,6 +35,7 @@ export class Dispatcher {
   /** Global id of the last notice; undefined after a (re)connect, until the next one. */
   #globalId: number | undefined;
   #maxFeeds = minFeeds;
+  readonly #tails = new Tails();
   #sweeper: NodeJS.Timeout | undefined;
   readonly #unflushed = new Set<Feed>();
   readonly #retries = new Map<NodeJS.Timeout, () => void>();
@@ -67,8 +69,13 @@ export class Dispatcher {
     const key = feedKey(site, channel);
     let feed = this.#feeds.get(key);
     if (feed === undefined) {
-      const { reader } = this.options;
-      const source = { read: (after: number) => reader.read(site, channel, after), idOf: messageIdOf };
+      const source = new ChannelSource({
+        site,
+        channel,
+        reader: this.options.reader,
+        tails: this.#tails,
+        connection: this.#context.connection,
+      });
       feed = new Feed(source, this.#context);
       this.#feeds.set(key, feed);
       this.#scheduleSweep();
@@ -80,9 +87,14 @@ export class Dispatcher {
   /** A place among all messages of the bus, by global id. @throws POSTBUS_CLOSED */
   openAll(position: number, sink: Sink): Cursor {
     if (this.#closed) throw new errors.CLOSED();
-    const { reader } = this.options;
-    this.#all ??= new Feed({ read: (after) => reader.readGlobal(after), idOf: globalIdOf }, this.#context);
+    this.#all ??= new Feed(globalSource(this.options.reader), this.#context);
     return new Cursor(this.#all, position, sink);
+  }
+
+  /** A read that sees all that was acknowledged before. `after` as in open(). */
+  read(site: string, channel: string, after: number): Promise<ReadResult> {
+    const feed = this.#feeds.get(feedKey(site, channel));
+    return feed ? feed.source.read(after) : this.options.reader.read(site, channel, after);
   }
 
   announce(notices: readonly Notice[]): void {
@@ -93,9 +105,14 @@ export class Dispatcher {
         if (notice.globalId > this.#globalId + 1) this.connected();
       }
       this.#globalId = notice.globalId;
-      this.#feeds.get(feedKey(notice.site, notice.channel))?.announce(notice.messageId, notice.message);
-      this.#all?.announce(notice.globalId, notice.message);
+      this.#feeds.get(feedKey(notice.site, notice.channel))?.announce(notice.messageId, notice);
+      this.#all?.announce(notice.globalId, notice);
     }
+  }
+
+  /** The settings have another version, which may let less be read, or more. */
+  changed(version: number): void {
+    this.#tails.admits(version);
   }
 
   /** Notifications come in from now on; what came before may have been missed. */
@@ -107,6 +124,7 @@ export class Dispatcher {
   /** From now on, what was known may have changed. */
   disconnected(): void {
     this.#connection = 0;
+    this.#tails.forget();
   }
 
   /** Lets those who wait know: nothing would come any more. */
@@ -123,6 +141,7 @@ export class Dispatcher {
     this.#retries.clear();
     this.#feeds.clear();
     this.#all = undefined;
+    this.#tails.forget();
   }
 
   /** What several notifications bring in one turn goes out together: one write for each client. */
@@ -140,6 +159,7 @@ export class Dispatcher {
 
   #missed(): void {
     this.#globalId = undefined;
+    this.#tails.forget();
     for (const [key, feed] of this.#feeds) {
       if (feed.cursors.size === 0) this.#feeds.delete(key);
       else feed.catchUp();
@@ -180,7 +200,9 @@ export class Dispatcher {
 
   #forgetIdle(since: number): void {
     for (const [key, feed] of this.#feeds) {
-      if (feed.cursors.size === 0 && feed.idleSince < since) this.#feeds.delete(key);
+      if (feed.cursors.size > 0 || feed.idleSince >= since) continue;
+      feed.source.forget();
+      this.#feeds.delete(key);
     }
   }
 }
@@ -190,10 +212,14 @@ function feedKey(site: string, channel: string): string {
   return `${site}\t${channel}`;
 }
 
-function messageIdOf(message: StoredMessage): number {
-  return message.messageId;
-}
-
-function globalIdOf(message: StoredMessage): number {
-  return message.globalId;
+/** Nothing of it is kept in memory. */
+function globalSource(reader: Pick<Reader, 'readGlobal'>): Source {
+  return {
+    read: (after) => reader.readGlobal(after),
+    fetch: (after) => reader.readGlobal(after),
+    recall: () => undefined,
+    keep: () => {},
+    forget: () => {},
+    idOf: (message) => message.globalId,
+  };
 }

@@ -1,12 +1,25 @@
 import { Batch } from '../frame.js';
 import type { StoredMessage } from '../message.js';
+import type { Notice } from '../notification.js';
 import type { ReadResult } from '../reader.js';
 import type { Cursor } from './cursor.js';
+import type { Slice } from './tail.js';
 
 /** Where a feed's messages come from: a channel, by message id, or the whole bus, by global id. */
 export interface Source {
-  /** `after`: an id, or -1 for nothing but the last id, -2 for the last message too … */
+  /**
+   * All that is new as of now. `after`: an id, or -1 for nothing but the last id, -2 for the last message too … Read from
+   * the tables, unless these confirm what is in memory.
+   */
   read(after: number): Promise<ReadResult>;
+  /** The same, read from the tables. */
+  fetch(after: number): Promise<ReadResult>;
+  /** What is in memory, where that is all that there is between an id and the last one. */
+  recall(after: number, lastId: number): Slice | undefined;
+  /** The next message was published, or a later one. */
+  keep(notice: Notice): void;
+  /** What is in memory may be wrong. */
+  forget(): void;
   idOf(message: StoredMessage): number;
 }
 
@@ -24,6 +37,7 @@ export interface FeedContext {
 interface Round {
   cursors: Iterator<Cursor>;
   batch: Batch;
+  after: number;
   lastId: number;
 }
 
@@ -43,8 +57,9 @@ export class Feed {
   #syncedIn = 0;
   #catchingUp = false;
   #catchUpWanted = false;
-  /** What arrived ahead of its turn, by id; null where the content is to be read. */
-  #early = new Map<number, StoredMessage | null>();
+  #isBehind = false;
+  /** What arrived ahead of its turn, by id. */
+  #early = new Map<number, Notice>();
   /** Dispatched in this turn of the event loop, not yet handed to the cursors. */
   #turn: StoredMessage[] = [];
   #round: Round | undefined;
@@ -54,28 +69,43 @@ export class Feed {
     readonly context: FeedContext,
   ) {}
 
-  /** Whether nothing is new for a cursor at this id, as far as can be known without a query. */
-  isCaughtUp(position: number): boolean {
-    return (
-      position === this.lastId &&
-      !this.#catchingUp &&
-      this.#syncedIn !== 0 &&
-      this.#syncedIn === this.context.connection()
-    );
+  /** Called by a cursor that begins here. */
+  enter(cursor: Cursor): void {
+    this.cursors.add(cursor);
+    if (this.#isBehind) this.catchUp();
   }
 
-  /** A message was published; null where its content did not come along. */
-  announce(id: number, message: StoredMessage | null): void {
+  /** Whether nothing is new for a cursor at this id, as far as can be known without a query. */
+  isCaughtUp(position: number): boolean {
+    return position === this.lastId && this.#isSynced;
+  }
+
+  /** What is new for a cursor at this id, as far as can be known without a query; undefined where it cannot. */
+  recall(position: number): Slice | undefined {
+    if (this.lastId === undefined || position < 0 || position > this.lastId || !this.#isSynced) return undefined;
+    return this.source.recall(position, this.lastId);
+  }
+
+  get #isSynced(): boolean {
+    return this.#syncedIn !== 0 && this.#syncedIn === this.context.connection();
+  }
+
+  /** A message was published. */
+  announce(id: number, notice: Notice): void {
     if (this.lastId === undefined || this.#catchingUp) {
-      this.#early.set(id, message);
+      this.#early.set(id, notice);
     } else if (id <= this.lastId) {
       return;
     } else if (this.cursors.size === 0) {
+      // What is missing is read once somebody comes, not for nobody.
+      this.#isBehind ||= id !== this.lastId + 1 || !notice.message;
+      if (this.#isBehind) return;
       this.lastId = id;
-    } else if (id === this.lastId + 1 && message) {
-      this.#dispatch(id, message);
+      this.source.keep(notice);
+    } else if (id === this.lastId + 1 && notice.message) {
+      this.#dispatch(id, notice, notice.message);
     } else {
-      this.#early.set(id, message);
+      this.#early.set(id, notice);
       this.catchUp();
     }
   }
@@ -88,10 +118,10 @@ export class Feed {
     for (let calls = 0; calls < most; calls++) {
       this.#round ??= this.#nextRound();
       if (this.#round === undefined) return false;
-      const { cursors, batch, lastId } = this.#round;
+      const { cursors, batch, after, lastId } = this.#round;
       const next = cursors.next();
       if (next.done) this.#round = undefined;
-      else next.value.receive(batch, lastId);
+      else next.value.receive(batch, after, lastId);
     }
     return this.#round !== undefined || this.#turn.length > 0;
   }
@@ -114,6 +144,7 @@ export class Feed {
   /** Reads what may have been missed, again until nothing is. */
   catchUp(): void {
     this.#catchUpWanted = true;
+    this.#isBehind = false;
     if (!this.#catchingUp && this.lastId !== undefined) void this.#readUntilLast(this.lastId);
   }
 
@@ -121,6 +152,7 @@ export class Feed {
   moveBack(lastId: number): void {
     this.flush();
     this.lastId = lastId;
+    this.source.forget();
     this.#early.clear();
     for (const cursor of this.cursors) cursor.moveBack(lastId);
   }
@@ -132,7 +164,7 @@ export class Feed {
       this.#catchUpWanted = false;
       const connection = this.context.connection();
       try {
-        const result = await this.source.read(after);
+        const result = await this.source.fetch(after);
         this.#apply(result);
         this.#dispatchEarly();
         // More than a page: go on.
@@ -156,22 +188,23 @@ export class Feed {
     // What is handed over may end before upTo, where the last ones can no longer be read: cursors move on all the same.
     this.flush();
     this.lastId = upTo;
-    for (const cursor of this.cursors) cursor.receive(batch, upTo);
+    for (const cursor of this.cursors) cursor.receive(batch, before, upTo);
   }
 
   #dispatchEarly(): void {
     for (const id of this.#early.keys()) if (id <= (this.lastId ?? 0)) this.#early.delete(id);
     for (;;) {
       const next = (this.lastId ?? 0) + 1;
-      const message = this.#early.get(next);
-      if (!message) return;
+      const notice = this.#early.get(next);
+      if (!notice?.message) return;
       this.#early.delete(next);
-      this.#dispatch(next, message);
+      this.#dispatch(next, notice, notice.message);
     }
   }
 
-  #dispatch(id: number, message: StoredMessage): void {
+  #dispatch(id: number, notice: Notice, message: StoredMessage): void {
     this.lastId = id;
+    this.source.keep(notice);
     this.#turn.push(message);
     if (this.#turn.length === 1 && this.#round === undefined) this.context.flushSoon(this);
   }
@@ -179,7 +212,8 @@ export class Feed {
   #nextRound(): Round | undefined {
     if (this.#turn.length === 0 || this.lastId === undefined) return undefined;
     const batch = new Batch(this.#turn);
+    const after = this.lastId - this.#turn.length;
     this.#turn = [];
-    return { cursors: this.cursors.values(), batch, lastId: this.lastId };
+    return { cursors: this.cursors.values(), batch, after, lastId: this.lastId };
   }
 }

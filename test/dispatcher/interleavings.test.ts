@@ -7,18 +7,35 @@ import { Dispatcher } from '../../src/dispatcher/dispatcher.js';
 import { SimulatedBus } from './fixtures/simulated-bus.js';
 import { Witness } from './fixtures/witness.js';
 
-// Retries of failed reads wait for the test.
+// Retries of failed reads wait for the test, and so does time.
 mock.timers.enable({ apis: ['setTimeout'] });
+let seconds = 0;
+mock.method(performance, 'now', () => seconds * 1000);
 
 const channels = ['/a', '/b'];
 const which = fc.nat({ max: 20 });
 const channel = fc.constantFrom(...channels);
 
+const size = fc.integer({ min: 1, max: 12 });
+const age = fc.integer({ min: 1, max: 60 });
+
+const seldom = <T>(value: fc.Arbitrary<T>) =>
+  fc.oneof({ weight: 4, arbitrary: fc.constant(null) }, { weight: 1, arbitrary: value });
+
 const action = fc.oneof(
-  { weight: 6, arbitrary: fc.record({ do: fc.constant('publish' as const), channel, inline: fc.boolean() }) },
+  {
+    weight: 9,
+    arbitrary: fc.record({
+      do: fc.constant('publish' as const),
+      channel,
+      inline: fc.oneof({ weight: 3, arbitrary: fc.constant(true) }, { weight: 1, arbitrary: fc.constant(false) }),
+      size: seldom(size),
+      age: seldom(age),
+    }),
+  },
   { weight: 5, arbitrary: fc.record({ do: fc.constant('deliver' as const), count: fc.integer({ min: 1, max: 4 }) }) },
   {
-    weight: 4,
+    weight: 9,
     arbitrary: fc.record({
       do: fc.constant('open' as const),
       channel: fc.constantFrom(...channels, null),
@@ -27,12 +44,18 @@ const action = fc.oneof(
       patience: fc.option(fc.integer({ min: 1, max: 5 }), { freq: 3 }),
     }),
   },
+  { weight: 5, arbitrary: fc.record({ do: fc.constant('all arrives' as const) }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('close' as const), which }) },
   { weight: 5, arbitrary: fc.record({ do: fc.constant('run a read' as const), which }) },
   { weight: 5, arbitrary: fc.record({ do: fc.constant('answer a read' as const), which }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('fail a read' as const), which }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('replay' as const), which }) },
-  { weight: 1, arbitrary: fc.record({ do: fc.constant('trim' as const), which }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('wait' as const), seconds: fc.integer({ min: 1, max: 40 }) }) },
+  {
+    weight: 1,
+    arbitrary: fc.record({ do: fc.constant('configure' as const), size: fc.option(size), age: fc.option(age) }),
+  },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('expire all' as const) }) },
   {
     weight: 3,
     arbitrary: fc.record({
@@ -43,19 +66,20 @@ const action = fc.oneof(
 type Step = (typeof action extends fc.Arbitrary<infer Action> ? Action : never) & { pause: boolean };
 const steps = fc.array(
   fc.tuple(action, fc.boolean()).map(([step, pause]) => ({ ...step, pause })),
-  { maxLength: 80, size: 'max' },
+  { maxLength: 150, size: 'max' },
 );
 
 class Run {
-  readonly bus = new SimulatedBus();
+  readonly clock = () => 5_000_000 + seconds;
+  readonly bus = new SimulatedBus(this.clock);
   readonly dispatcher = new Dispatcher({ reader: this.bus, onTrouble: () => {} });
   readonly cursors: [Cursor, Witness][] = [];
 
-  take(step: Step): void {
+  async take(step: Step): Promise<void> {
     const { bus, dispatcher } = this;
     switch (step.do) {
       case 'publish':
-        bus.publish('', step.channel, step.inline);
+        bus.publish('', step.channel, step);
         break;
       case 'deliver':
         bus.deliver(dispatcher, step.count);
@@ -78,8 +102,18 @@ class Run {
       case 'replay':
         bus.replay(dispatcher, step.which);
         break;
-      case 'trim':
-        bus.trim(step.which);
+      case 'wait':
+        seconds += step.seconds;
+        bus.timePassed();
+        break;
+      case 'configure':
+        bus.configure(step);
+        break;
+      case 'expire all':
+        bus.expireAll();
+        break;
+      case 'all arrives':
+        if (dispatcher.isConnected) await this.calm();
         break;
       case 'lose the connection':
         bus.loseConnection();
@@ -105,7 +139,8 @@ class Run {
       {
         all: () => (channel === null ? bus.messages : bus.channelOf('', channel)),
         idOf: (message) => (channel === null ? message.globalId : message.messageId),
-        isTrimmed: (message) => bus.trimmed.has(message.globalId),
+        moment: () => bus.moment,
+        clock: this.clock,
       },
       from,
       fresh || !dispatcher.isConnected,
@@ -113,7 +148,9 @@ class Run {
     );
     const cursor = channel === null ? dispatcher.openAll(from, witness) : dispatcher.open('', channel, from, witness);
     this.cursors.push([cursor, witness]);
+    witness.isInStart = true;
     cursor.start(fresh);
+    witness.isInStart = false;
   }
 
   close(which: number): void {
@@ -133,6 +170,11 @@ class Run {
     const { bus, dispatcher } = this;
     if (!bus.isListening) bus.noticeLoss(dispatcher);
     this.connect();
+    await this.calm();
+  }
+
+  async calm(): Promise<void> {
+    const { bus, dispatcher } = this;
     for (let quiet = 0; quiet < 3; quiet++) {
       await turn();
       mock.timers.tick(10_000);
@@ -148,17 +190,19 @@ class Run {
 
 t.test(
   'whatever the order of commits, notifications, reads and reconnects: none lost, none twice, in order',
-  async () => {
+  async (t) => {
+    let fromMemory = 0;
     await fc.assert(
       fc.asyncProperty(fc.boolean(), steps, async (isConnected, steps) => {
         const run = new Run();
         if (isConnected) run.connect();
         for (const step of steps) {
-          run.take(step);
+          await run.take(step);
           if (step.pause) await turn();
         }
         await run.settle();
         for (const [cursor, witness] of run.cursors) witness.conclude(cursor);
+        for (const [, witness] of run.cursors) fromMemory += witness.fromMemory;
         const complaints = run.cursors.flatMap(([, witness]) => witness.complaints);
         if (complaints.length > 0) throw new Error(complaints.join('\n'));
         const live = run.cursors.filter(([, witness]) => witness.state === 'live').length;
@@ -167,5 +211,6 @@ t.test(
       }),
       { numRuns: 3000 },
     );
+    t.ok(fromMemory > 100, `${fromMemory} messages from memory`);
   },
 );

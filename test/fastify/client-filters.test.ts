@@ -146,7 +146,7 @@ t.test('the same batch, handed out again later, is decided on again', async (t) 
   const filters = new ClientFilters(console);
   let isOpen = true;
   filters.register('/a', () => isOpen);
-  const batch = new Batch([new StoredMessage(1, 1, '', '/a', null, '1')]);
+  const batch = new Batch([new StoredMessage(1, 1, '', '/a', null, '1', 0)]);
   t.equal(filters.apply(batch), batch);
   await nextTurn();
   isOpen = false;

@@ -304,6 +304,7 @@ t.test('each right of the role of nodes is needed', async (t) => {
         throw codedError(error, 'message_bus');
       }),
     read_channels: () => bus.backlog('/a'),
+    read_heads: () => bus.lastId('/a'),
     read_global: () => bus.globalBacklog(),
     get_message: () => bus.getMessage('/a', 1),
   };
