@@ -15,12 +15,13 @@ export class Publisher {
   readonly #sender: BatchSender;
   readonly #held: HeldChannels;
   #waiting: Entry[] = [];
+  #inHand: Entry[] = [];
   #sending: Promise<void> | undefined;
 
   constructor(database: Database) {
     this.#database = database;
     this.#sender = new BatchSender(database);
-    this.#held = new HeldChannels(this.#sender, database.queryTimeout);
+    this.#held = new HeldChannels(database, this.#sender);
   }
 
   publish(publication: Publication): Promise<number> {
@@ -38,8 +39,10 @@ export class Publisher {
     });
     await Promise.race([this.#sendRest(), isLate]);
     clearTimeout(timer);
-    for (const entry of [...this.#waiting.splice(0), ...this.#held.takeAll()]) entry.reject(new errors.CLOSED());
     this.#sender.giveUp();
+    for (const entry of [...this.#inHand, ...this.#waiting.splice(0), ...this.#held.takeAll()]) {
+      entry.reject(new errors.CLOSED());
+    }
   }
 
   async #sendRest(): Promise<void> {
@@ -51,8 +54,9 @@ export class Publisher {
     await new Promise((resolve) => process.nextTick(resolve));
     while (this.#waiting.length > 0) {
       if (this.#held.size > 0) this.#setAsideHeld();
-      const left = await this.#sender.send(takeBatch(this.#waiting));
-      if (left.length > 0) await this.#setAside(left);
+      this.#inHand = takeBatch(this.#waiting);
+      await this.#send(this.#inHand);
+      this.#inHand = [];
       // The callers who were just answered often publish again at once.
       await new Promise((resolve) => process.nextTick(resolve));
     }
@@ -66,24 +70,26 @@ export class Publisher {
     for (const entry of entries) if (this.#held.has(entry)) this.#held.add(entry);
   }
 
-  /** Others hold a lock. Where it is that of a channel, its messages wait apart; what is left goes on. */
-  async #setAside(left: Entry[]): Promise<void> {
+  /** Where others hold a lock: without those channels, and without what came later, which may be to held ones too. */
+  async #send(batch: Entry[]): Promise<void> {
     try {
-      const held = await this.#findHeld(left);
-      for (const entry of left) if (held.has(entry.channelKey)) this.#held.add(entry);
-      const rest = left.filter((entry) => !held.has(entry.channelKey));
-      this.#waiting.unshift(...refuseLate(rest, this.#database.queryTimeout));
+      for (let left = await this.#sender.send(batch); left.length > 0; ) {
+        left = await this.#sender.send(await this.#setAside(left));
+      }
     } catch (error) {
-      for (const entry of left) entry.reject(error);
+      // To those that are answered already, this says nothing.
+      for (const entry of batch) entry.reject(error);
     }
   }
 
-  async #findHeld(entries: readonly Entry[]): Promise<Set<string>> {
-    const channels = [...new Map(entries.map((entry) => [entry.channelKey, entry])).values()];
-    const [row] = await this.#database.query<{ held: boolean[] }>(
-      `select ${this.#database.name('held_channels')}($1, $2) as held`,
-      [channels.map(({ site }) => site), channels.map(({ channel }) => channel)],
+  /** The messages to channels that are held wait apart. Returns the others. */
+  async #setAside(left: Entry[]): Promise<Entry[]> {
+    const held = await this.#held.find(left);
+    for (const entry of left) if (held.has(entry.channelKey)) this.#held.add(entry);
+    this.#waiting = refuseLate(this.#waiting, this.#database.queryTimeout);
+    return refuseLate(
+      left.filter((entry) => !held.has(entry.channelKey)),
+      this.#database.queryTimeout,
     );
-    return new Set(channels.filter((_, i) => row?.held[i]).map(({ channelKey }) => channelKey));
   }
 }

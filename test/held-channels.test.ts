@@ -1,35 +1,13 @@
-import t, { type Test } from 'tap';
+import t from 'tap';
 import { openBus } from './helpers/bus.js';
-import { createDatabase, type TestDatabase } from './helpers/database.js';
+import { createDatabase } from './helpers/database.js';
+import { publishAndStay } from './helpers/open-transaction.js';
 import { until } from './helpers/until.js';
+import { watch } from './helpers/watch.js';
 
 // A transaction that has published holds its channels until it ends. It delays nobody else.
 
 const numbers = (count: number) => Array.from({ length: count }, (_, i) => i + 1);
-
-/** A transaction that has published to these channels and stays open. */
-async function publishAndStay(t: Test, { pool }: TestDatabase, channels: string[]) {
-  const client = await pool.connect();
-  await client.query('begin');
-  for (const channel of channels) await client.query('select message_bus.publish($1, $2)', [channel, '"held"']);
-  let isOpen = true;
-  const end = async (how: 'commit' | 'rollback') => {
-    if (isOpen) await client.query(how).finally(() => client.release());
-    isOpen = false;
-  };
-  t.teardown(() => end('rollback'));
-  return end;
-}
-
-/** Whether a promise has settled, to be asked again and again. */
-function watch(promise: Promise<unknown>) {
-  const state = { settled: false };
-  const settle = () => {
-    state.settled = true;
-  };
-  promise.then(settle, settle);
-  return state;
-}
 
 t.test('other channels of the node go on, and those of other nodes', async (t) => {
   const database = await createDatabase(t);

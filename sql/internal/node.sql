@@ -33,17 +33,34 @@ begin
 end
 $$;
 
--- Of channels, given with their sites, which another transaction has published to and not ended, as far as can be seen: one
--- that is not there may have been created by it.
+-- Of channels, given with their sites, which another transaction has published to and not ended. One that is not there is
+-- created on trial, to see whether somebody else is about to: before the others are locked, as that may take a moment.
 create or replace function held_channels(sites text[], channel_names text[]) returns boolean[]
-language plpgsql security definer set search_path from current
+language plpgsql security definer set search_path from current set client_min_messages = error set lock_timeout = '1s'
 as $$
 declare
-  held boolean[] := '{}';
+  total int := coalesce(cardinality(sites), 0);
+  is_new boolean[] := array_fill(false, array[total]);
+  held boolean[] := array_fill(true, array[total]);
 begin
-  for i in 1..coalesce(cardinality(sites), 0) loop
+  for i in 1..total loop
+    continue when exists (select from channels t where t.site_id = sites[i] and t.channel = channel_names[i]);
+    is_new[i] := true;
+    begin
+      set local lock_timeout = 1;
+      insert into channels (site_id, channel, ring_size) values (sites[i], channel_names[i], 1) on conflict do nothing;
+      if found then
+        raise exception 'on trial';
+      end if;
+    exception
+      when lock_not_available then null;
+      when raise_exception then held[i] := false;
+    end;
+  end loop;
+  for i in 1..total loop
+    continue when is_new[i];
     perform from channels t where t.site_id = sites[i] and t.channel = channel_names[i] for no key update skip locked;
-    held := held || not found;
+    held[i] := not found;
   end loop;
   return held;
 end
