@@ -14,7 +14,7 @@ $$;
 -- would hold up the other channels of the batch, and whoever publishes to those.
 -- Speaks of errors alone, as announce() does.
 create or replace function publish_batch(messages jsonb) returns bigint[]
-language plpgsql security definer set search_path from current set client_min_messages = error set lock_timeout = '1s'
+language plpgsql security definer set search_path from current set client_min_messages = error set lock_timeout = '500ms'
 as $$
 declare
   items publication[] := to_publications(messages);
@@ -36,7 +36,7 @@ $$;
 -- Of channels, given with their sites, which another transaction has published to and not ended. One that is not there is
 -- created on trial, to see whether somebody else is about to: before the others are locked, as that may take a moment.
 create or replace function held_channels(sites text[], channel_names text[]) returns boolean[]
-language plpgsql security definer set search_path from current set client_min_messages = error set lock_timeout = '1s'
+language plpgsql security definer set search_path from current set client_min_messages = error set lock_timeout = '500ms'
 as $$
 declare
   total int := coalesce(cardinality(sites), 0);

@@ -14,8 +14,8 @@ export interface DatabaseOptions {
    */
   pool?: pg.Pool | undefined;
   /**
-   * Ms that Postgres may take to answer, and that a message waits for others who hold its channel; 30,000 unless said
-   * otherwise. Then the call is rejected: with POSTBUS_CONNECTION_LOST or POSTBUS_LOCKED.
+   * Ms that Postgres may take to answer, and that a message waits for others who hold its channel: 30,000 unless said
+   * otherwise, at least 1000. Then the call is rejected: with POSTBUS_CONNECTION_LOST or POSTBUS_LOCKED.
    */
   queryTimeout?: number | undefined;
 }
@@ -60,8 +60,8 @@ export class Database {
     onIdleError: (error: Error) => void,
   ) {
     this.queryTimeout = options.queryTimeout ?? 30_000;
-    if (!Number.isInteger(this.queryTimeout) || this.queryTimeout < 1 || this.queryTimeout > 2_147_483_647) {
-      throw new errors.BAD_OPTION('queryTimeout', 'must be a whole number of ms from 1 to 2147483647');
+    if (!Number.isInteger(this.queryTimeout) || this.queryTimeout < 1_000 || this.queryTimeout > 2_147_483_647) {
+      throw new errors.BAD_OPTION('queryTimeout', 'must be a whole number of ms from 1000 to 2147483647');
     }
     this.#owned = options.pool === undefined;
     this.#pool =
