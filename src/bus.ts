@@ -13,14 +13,17 @@ import { checkPublication } from './check-publication.js';
 import { ClientFilters, type ClientMessageFilter } from './client-filters.js';
 import { checkConnectionString, Database } from './database/database.js';
 import { checkSchema, migrate } from './database/migrate.js';
+import { type Diagnostics, diagnose } from './diagnostics.js';
 import { Dispatcher } from './dispatcher/dispatcher.js';
 import { errors } from './errors.js';
 import { BusEventEmitter, type BusEvents } from './events.js';
 import { consoleLogger, type Logger } from './logger.js';
 import type { Message } from './message.js';
+import { Meter } from './meter.js';
 import { Notifications } from './notifications.js';
 import { Publisher } from './publisher.js';
-import { Reader, type ReadResult } from './reader.js';
+import { readAll } from './read-all.js';
+import { Reader } from './reader.js';
 import { CallbackSubscription, type Gap, type MessageCallback, type Subscription } from './subscription.js';
 
 /**
@@ -35,6 +38,7 @@ export class Bus {
   readonly #logger: Logger;
   readonly #events: BusEventEmitter;
   readonly #subscriptions = new Set<CallbackSubscription>();
+  readonly #published = new Meter();
   #isOff = false;
   #isPublishingOff = false;
   #closing: Promise<void> | undefined;
@@ -103,7 +107,9 @@ export class Bus {
   async publish(channel: string, data: unknown, options: PublishOptions = {}): Promise<number> {
     this.#checkOpen();
     const publication = checkPublication(channel, data, options);
-    return this.#isPublishingOff ? 0 : this.#publisher.publish(publication);
+    if (this.#isPublishingOff) return 0;
+    this.#published.mark();
+    return this.#publisher.publish(publication);
   }
 
   /**
@@ -244,6 +250,18 @@ export class Bus {
     return this.#isOff;
   }
 
+  /** The state of the bus, for administrators. */
+  async diagnostics(): Promise<Diagnostics> {
+    this.#checkOpen();
+    return diagnose({
+      database: this.#database,
+      dispatcher: this.dispatcher,
+      notifications: this.#notifications,
+      published: this.#published,
+      isOff: this.#isOff,
+    });
+  }
+
   /**
    * Sends what was published, ends subscriptions and connections. Other processes go on. What cannot be sent within 5 s is
    * rejected: with POSTBUS_CLOSED, or POSTBUS_CONNECTION_LOST where it was under way. Safe to call twice.
@@ -281,17 +299,6 @@ export class Bus {
 
 // Within what service managers grant a process before they kill it.
 const drainMs = 5_000;
-
-/** Page by page. */
-async function readAll(read: (after: number) => Promise<ReadResult>, lastId: number): Promise<Message[]> {
-  const messages: Message[] = [];
-  for (let after = lastId; ; ) {
-    const page = await read(after);
-    for (const message of page.batch.messages) messages.push(message.toMessage());
-    if (page.upTo >= page.lastId) return messages;
-    after = page.upTo;
-  }
-}
 
 /** A bus on a Postgres database. It connects when it is first used. */
 export function createBus(options: BusOptions = {}): Bus {

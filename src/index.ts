@@ -3,6 +3,7 @@ export { type Bus, createBus } from './bus.js';
 export type { BusOptions, OffOptions, PublishOptions, Settings, SiteOptions, SubscribeOptions } from './bus-options.js';
 export type { ClientMessageFilter } from './client-filters.js';
 export { printMigration } from './database/migrate.js';
+export type { Diagnostics } from './diagnostics.js';
 export { isPostbusError, type PostbusError, type PostbusErrorCode } from './errors.js';
 export type { BusEvents } from './events.js';
 export type { Logger } from './logger.js';

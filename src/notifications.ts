@@ -7,6 +7,7 @@ import { errors } from './errors.js';
 import type { BusEventEmitter } from './events.js';
 import { Keepalive, patience } from './keepalive.js';
 import type { Logger } from './logger.js';
+import { Meter } from './meter.js';
 import { parsePayload } from './notification.js';
 import { OnceAMinute } from './once-a-minute.js';
 
@@ -27,12 +28,16 @@ export class Notifications {
   #listener: Listener | undefined;
   readonly #keepalive: Keepalive;
   readonly #forgeries: OnceAMinute;
-  readonly #node = `${hostname()}/${process.pid}/${randomUUID().slice(0, 8)}`;
+  readonly received = new Meter();
+  readonly node = `${hostname()}/${process.pid}/${randomUUID().slice(0, 8)}`;
   #key: Buffer | undefined;
   #isOutageKnown = false;
   #isWanted = false;
   #isPaused = false;
   #closing: Promise<unknown> = Promise.resolve();
+  #connections = 0;
+  /** When a sign of life of each node came last, in ms since 1970. */
+  readonly #heard = new Map<string, number>();
 
   constructor(private readonly options: NotificationsOptions) {
     const { database, logger, keepaliveInterval } = options;
@@ -41,7 +46,10 @@ export class Notifications {
     );
     this.#keepalive = new Keepalive({
       interval: keepaliveInterval,
-      send: (beat) => database.query(`select ${database.name('keepalive')}($1, $2)`, [this.#node, beat]),
+      send: (beat) => {
+        this.#forgetSilent();
+        return database.query(`select ${database.name('keepalive')}($1, $2)`, [this.node, beat]);
+      },
       onMissed: () => {
         const error = new errors.DEAF(patience * keepaliveInterval);
         this.#areLost(error);
@@ -55,6 +63,25 @@ export class Notifications {
   /** Whether what is published anywhere is heard of here. */
   get areHeard(): boolean {
     return this.options.dispatcher.isConnected && !this.#keepalive.isDeaf;
+  }
+
+  get history() {
+    const { keepaliveInterval } = this.options;
+    const heard = this.#heard.get(this.node);
+    const heardItselfAt = heard === undefined ? null : new Date(heard).toISOString();
+    return { connections: this.#connections, keepaliveInterval, heardItselfAt };
+  }
+
+  /** Those whose signs of life came within the patience that we have with ourselves. */
+  otherNodes(): { node: string; heardAt: string }[] {
+    this.#forgetSilent();
+    const others = [...this.#heard].filter(([node]) => node !== this.node);
+    return others.map(([node, heard]) => ({ node, heardAt: new Date(heard).toISOString() }));
+  }
+
+  #forgetSilent(): void {
+    const since = Date.now() - patience * this.options.keepaliveInterval;
+    for (const [node, heard] of this.#heard) if (heard < since && node !== this.node) this.#heard.delete(node);
   }
 
   start(): void {
@@ -95,6 +122,7 @@ export class Notifications {
       channel: () => this.askChannel(),
       onPayload: ifCurrent((payload) => this.#receive(payload)),
       onConnected: ifCurrent(() => {
+        this.#connections++;
         this.options.dispatcher.connected();
         this.#keepalive.start();
         // After deafness, a connection proves nothing.
@@ -136,8 +164,14 @@ export class Notifications {
   #receive(payload: string): void {
     const content = this.#key && parsePayload(payload, this.#key);
     if (content === undefined) this.#forgeries.note();
-    else if (Array.isArray(content)) this.options.dispatcher.announce(content);
-    else if ('version' in content) this.options.dispatcher.changed(content.version);
-    else this.#keepalive.hear(content.beat);
+    else if (Array.isArray(content)) {
+      this.received.mark(content.length);
+      this.options.dispatcher.announce(content);
+    } else if ('version' in content) this.options.dispatcher.changed(content.version);
+    else {
+      // Without an interval of our own, nobody would be forgotten.
+      if (this.options.keepaliveInterval > 0) this.#heard.set(content.node, Date.now());
+      this.#keepalive.hear(content.beat);
+    }
   }
 }

@@ -113,6 +113,16 @@ t.test('the example of errors', async (t) => {
   t.equal((await poll(url, { a: 0 }, { dlp: true, headers })).status, 400);
 });
 
+t.test('the example of diagnostics', async (t) => {
+  const { url } = await run(t, 'isAdminLookup: (');
+  const address = `${url}/message-bus/_diagnostics`;
+  t.equal((await fetch(address)).status, 404);
+  const response = await fetch(address, { headers: { authorization: 'secret' } });
+  const section = page.slice(page.indexOf('## Diagnostics'), page.indexOf('## Behind a proxy'));
+  const shown = rowsOf(section).flatMap(([names = '']) => names.split(', '));
+  t.strictSame(Object.keys(Object(await response.json())).sort(), shown.sort());
+});
+
 t.test('the example of health', async (t) => {
   const { url } = await run(t, "'/ready'");
   await until(async () => (await fetch(`${url}/ready`)).status === 200, 'it is ready');

@@ -164,6 +164,7 @@ t.test('close() twice, and every use after it', async (t) => {
     configure: (bus) => bus.configure({}),
     expireAllBacklogs: (bus) => bus.expireAllBacklogs(),
     reset: (bus) => bus.reset(),
+    diagnostics: (bus) => bus.diagnostics(),
     off: (bus) => bus.off(),
     on: (bus) => bus.on(),
   };

@@ -6,6 +6,7 @@ import {
   type Bus,
   type BusOptions,
   createBus,
+  type Diagnostics,
   type Gap,
   type Id,
   isPostbusError,
@@ -184,6 +185,7 @@ export async function settings(bus: Bus): Promise<void> {
   bus.off({ disable_publish: false });
   expectType<void>()(bus.on());
   expectType<boolean>()(bus.isOff);
+  expectType<Diagnostics>()(await bus.diagnostics());
   expectType<void>()(await bus.close());
 }
 
@@ -195,6 +197,7 @@ export async function plugin(app: FastifyInstance, bus: Bus): Promise<void> {
     userIdLookup: (request) => request.headers['x-user']?.toString(),
     groupIdsLookup: async (request) => [request.ip, 7],
     siteIdLookup: () => null,
+    isAdminLookup: async ({ headers }) => headers.authorization === 'secret',
     extraResponseHeadersLookup: async (request) => ({ 'access-control-allow-origin': request.headers.origin ?? '*' }),
     onError: (_request, error) => (error.statusCode === 413 ? { statusCode: 413, body: 'too much' } : undefined),
     onConnect: ({ clientId, userId, groupIds, siteId }, request) => {
@@ -230,6 +233,8 @@ export async function plugin(app: FastifyInstance, bus: Bus): Promise<void> {
   await app.register(postbus, { bus, groupIdsLookup: () => 'staff' });
   // @ts-expect-error: sites are strings
   await app.register(postbus, { bus, siteIdLookup: async () => 7 });
+  // @ts-expect-error: true or false, not a user
+  await app.register(postbus, { bus, isAdminLookup: () => ({ name: 'root' }) });
   // @ts-expect-error: headers are text
   await app.register(postbus, { bus, extraResponseHeadersLookup: () => ({ 'x-number': 1 }) });
   // @ts-expect-error: a status is a number

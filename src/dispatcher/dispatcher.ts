@@ -58,6 +58,16 @@ export class Dispatcher {
     return { channels: this.#feeds.size, cursors };
   }
 
+  /** Those channels that most wait for. */
+  busiest(count: number): { siteId: string | null; channel: string; lastId: number | null; waiting: number }[] {
+    const waitedFor = [...this.#feeds].filter(([, { cursors }]) => cursors.size > 0);
+    waitedFor.sort(([, one], [, other]) => other.cursors.size - one.cursors.size);
+    return waitedFor.slice(0, count).map(([key, { lastId = null, cursors }]) => {
+      const [site = '', channel = ''] = key.split('\t');
+      return { siteId: site === '' ? null : site, channel, lastId, waiting: cursors.size };
+    });
+  }
+
   /**
    * A place in a channel from where messages are handed to the sink once it is started. `position`: an id, or -1 from
    * now on, -2 the last message and from now on …

@@ -2,8 +2,10 @@ import type { FastifyInstance, FastifyRequest } from 'fastify';
 import fastifyPlugin from 'fastify-plugin';
 import type { Bus } from '../bus.js';
 import { errors } from '../errors.js';
+import { Meter } from '../meter.js';
 import { StreamedAnswer, WholeAnswer } from './answers.js';
 import { Connections } from './connections.js';
+import { type DiagnosticsOptions, diagnostics } from './diagnostics.js';
 import { addExtraHeaders } from './extra-headers.js';
 import { createErrorHandler } from './failures.js';
 import { OpenAnswers } from './open-answers.js';
@@ -35,12 +37,15 @@ async function postbus(app: FastifyInstance, options: PostbusOptions): Promise<v
   const settings = toSettings(options);
   app.decorate('messageBus', settings.bus);
   // In a scope of their own: body parsers, errors and hooks do not reach the application's routes.
-  await app.register(routes, settings);
+  const { prefix } = settings;
+  const polls = new ParkedPolls();
+  const polled = new Meter();
+  await app.register(routes, { prefix, settings, polls, polled });
+  await app.register(diagnostics, { prefix, settings, polls, polled });
 }
 
-async function routes(app: FastifyInstance, settings: Settings): Promise<void> {
+async function routes(app: FastifyInstance, { settings, polls, polled }: DiagnosticsOptions): Promise<void> {
   const { bus } = settings;
-  const polls = new ParkedPolls();
   const answers = new OpenAnswers();
   const connections = new Connections(settings);
 
@@ -64,6 +69,7 @@ async function routes(app: FastifyInstance, settings: Settings): Promise<void> {
   for (const url of ['/message-bus', '/message-bus/*']) {
     app.post<{ Body?: PollRequest; Querystring: { dlp?: string | string[] } }>(url, (request, reply) => {
       const clientId = toClientId(request.params);
+      polled.mark();
       if (bus.isOff) throw new errors.OFF();
       let poll: Poll | undefined;
       answers.add(reply.raw);

@@ -15,6 +15,8 @@ export interface PostbusOptions {
   userIdLookup?: ((request: FastifyRequest) => MaybePromise<Id | null | undefined>) | undefined;
   groupIdsLookup?: ((request: FastifyRequest) => MaybePromise<readonly Id[] | null | undefined>) | undefined;
   siteIdLookup?: ((request: FastifyRequest) => MaybePromise<string | null | undefined>) | undefined;
+  /** Whether a request may see `{prefix}/message-bus/_diagnostics`; without it, nobody. May be async. */
+  isAdminLookup?: ((request: FastifyRequest) => MaybePromise<boolean | null | undefined>) | undefined;
   /** Headers for every answer of the plugin, such as those of CORS; called before the body is read. May be async. */
   extraResponseHeadersLookup?:
     | ((request: FastifyRequest) => MaybePromise<Record<string, string> | null | undefined>)
@@ -45,6 +47,7 @@ export interface Settings {
   userIdLookup: PostbusOptions['userIdLookup'];
   groupIdsLookup: PostbusOptions['groupIdsLookup'];
   siteIdLookup: PostbusOptions['siteIdLookup'];
+  isAdminLookup: PostbusOptions['isAdminLookup'];
   extraResponseHeadersLookup: PostbusOptions['extraResponseHeadersLookup'];
   onError: PostbusOptions['onError'];
   onConnect: PostbusOptions['onConnect'];
@@ -66,6 +69,7 @@ export function toSettings(options: PostbusOptions): Settings {
     userIdLookup: options.userIdLookup,
     groupIdsLookup: options.groupIdsLookup,
     siteIdLookup: options.siteIdLookup,
+    isAdminLookup: options.isAdminLookup,
     extraResponseHeadersLookup: options.extraResponseHeadersLookup,
     onError: options.onError,
     onConnect: options.onConnect,

@@ -286,6 +286,12 @@ async function publishToHeld(database: TestDatabase, bus: Bus): Promise<unknown>
   return Promise.all([held, free]);
 }
 
+function coded(call: Promise<unknown>): Promise<unknown> {
+  return call.catch((error) => {
+    throw codedError(error, 'message_bus');
+  });
+}
+
 t.test('each right of the role of nodes is needed', async (t) => {
   const database = await createDatabase(t);
   const { role, url } = await createRole(t, database);
@@ -298,11 +304,9 @@ t.test('each right of the role of nodes is needed', async (t) => {
     node_state: () => bus.connect(),
     publish_batch: () => bus.publish('/a', 1),
     held_channels: () => publishToHeld(database, bus),
-    // What a bus makes of it is tested with its keepalives.
-    keepalive: () =>
-      session.value(`select message_bus.keepalive('node', gen_random_uuid())`).catch((error) => {
-        throw codedError(error, 'message_bus');
-      }),
+    // What a bus makes of these is tested with its keepalives and diagnostics.
+    keepalive: () => coded(session.value(`select message_bus.keepalive('node', gen_random_uuid())`)),
+    diagnostics: () => coded(session.value('select message_bus.diagnostics()')),
     read_channels: () => bus.backlog('/a'),
     read_heads: () => bus.lastId('/a'),
     read_global: () => bus.globalBacklog(),

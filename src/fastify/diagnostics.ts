@@ -1,0 +1,49 @@
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+import type { Meter } from '../meter.js';
+import { createErrorHandler } from './failures.js';
+import type { PostbusOptions, Settings } from './options.js';
+import type { ParkedPolls } from './parked-polls.js';
+import { lookupFailure } from './viewer.js';
+
+export interface DiagnosticsOptions {
+  prefix: string;
+  settings: Settings;
+  polls: ParkedPolls;
+  /** Polls that came in. */
+  polled: Meter;
+}
+
+/**
+ * The state of the bus for administrators; for everybody else there is nothing at the address. In a scope of its own: what
+ * polls are answered with would tell it from an unknown address.
+ */
+export async function diagnostics(app: FastifyInstance, options: DiagnosticsOptions): Promise<void> {
+  const { settings, polls, polled } = options;
+  const { bus, isAdminLookup, maxActiveClients } = settings;
+  if (!isAdminLookup) return;
+  app.setErrorHandler(createErrorHandler(settings.onError));
+  app.get('/message-bus/_diagnostics', async (request, reply) => {
+    if (!(await isAdmin(request, isAdminLookup))) {
+      reply.callNotFound();
+      return reply;
+    }
+    reply.header('cache-control', 'no-store');
+    return {
+      ...(await bus.diagnostics()),
+      clients: { waiting: polls.waiting, maxActiveClients, polls: polled.read() },
+    };
+  });
+}
+
+async function isAdmin(
+  request: FastifyRequest,
+  lookup: NonNullable<PostbusOptions['isAdminLookup']>,
+): Promise<boolean> {
+  try {
+    const answer: unknown = (await lookup(request)) ?? false;
+    if (typeof answer === 'boolean') return answer;
+    throw new TypeError('isAdminLookup must answer true or false');
+  } catch (error) {
+    throw lookupFailure('isAdminLookup', request, error);
+  }
+}

@@ -1,0 +1,29 @@
+const windowSeconds = 60;
+
+/** Counts what happens, and how often it did in the last minute. */
+export class Meter {
+  #total = 0;
+  readonly #seconds = new Float64Array(windowSeconds);
+  readonly #start = Math.floor(performance.now() / 1000);
+  #now = this.#start;
+
+  mark(count = 1): void {
+    this.#forward();
+    this.#total += count;
+    this.#seconds[this.#now % windowSeconds] = (this.#seconds[this.#now % windowSeconds] ?? 0) + count;
+  }
+
+  read(): { total: number; perSecond: number } {
+    this.#forward();
+    const seconds = Math.min(windowSeconds, this.#now - this.#start + 1);
+    const count = this.#seconds.reduce((sum, each) => sum + each, 0);
+    return { total: this.#total, perSecond: Math.round((10 * count) / seconds) / 10 };
+  }
+
+  #forward(): void {
+    const now = Math.floor(performance.now() / 1000);
+    if (now - this.#now >= windowSeconds) this.#seconds.fill(0);
+    else while (this.#now < now) this.#seconds[++this.#now % windowSeconds] = 0;
+    this.#now = now;
+  }
+}

@@ -1,0 +1,13 @@
+import type { Message } from './message.js';
+import type { ReadResult } from './reader.js';
+
+/** A backlog, page by page. */
+export async function readAll(read: (after: number) => Promise<ReadResult>, lastId: number): Promise<Message[]> {
+  const messages: Message[] = [];
+  for (let after = lastId; ; ) {
+    const page = await read(after);
+    for (const message of page.batch.messages) messages.push(message.toMessage());
+    if (page.upTo >= page.lastId) return messages;
+    after = page.upTo;
+  }
+}
