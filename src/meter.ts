@@ -4,8 +4,13 @@ const windowSeconds = 60;
 export class Meter {
   #total = 0;
   readonly #seconds = new Float64Array(windowSeconds);
-  readonly #start = Math.floor(performance.now() / 1000);
-  #now = this.#start;
+  readonly #start: number;
+  #now: number;
+
+  constructor(private readonly clock: { now: () => number } = performance) {
+    this.#start = Math.floor(clock.now() / 1000);
+    this.#now = this.#start;
+  }
 
   mark(count = 1): void {
     this.#forward();
@@ -21,7 +26,7 @@ export class Meter {
   }
 
   #forward(): void {
-    const now = Math.floor(performance.now() / 1000);
+    const now = Math.floor(this.clock.now() / 1000);
     if (now - this.#now >= windowSeconds) this.#seconds.fill(0);
     else while (this.#now < now) this.#seconds[++this.#now % windowSeconds] = 0;
     this.#now = now;
