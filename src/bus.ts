@@ -24,7 +24,7 @@ import { Notifications } from './notifications.js';
 import { Publisher } from './publisher.js';
 import { readAll } from './read-all.js';
 import { Reader } from './reader.js';
-import { CallbackSubscription, type Gap, type MessageCallback, type Subscription } from './subscription.js';
+import { CallbackSubscription, type MessageCallback, type Subscription } from './subscription.js';
 
 /**
  * A message bus in Postgres. Methods reject with the errors of docs/errors.md: POSTBUS_BAD_… for arguments, the others
@@ -123,17 +123,14 @@ export class Bus {
     options: SubscribeOptions = {},
   ): Promise<Subscription> {
     this.#checkOpen();
-    if (typeof callback !== 'function') throw new errors.BAD_OPTION('callback', 'must be a function');
-    const { onGap } = options;
-    if (onGap !== undefined && typeof onGap !== 'function') throw new errors.BAD_OPTION('onGap', 'must be a function');
     const subscription = new CallbackSubscription({
       dispatcher: this.dispatcher,
+      logger: this.#logger,
       channel: channel === null ? null : checkChannel(channel),
       site: channel === null ? '' : siteOf(checkSite(options.siteId), channel),
       position: checkPosition(options.lastId ?? -1, 'lastId'),
       callback,
-      onGap: onGap ?? ((gap) => this.#warnOfGap(gap)),
-      onError: (err) => this.#logger.error({ err, channel }, 'a subscriber failed'),
+      onGap: options.onGap,
       onEnd: (ended) => this.#subscriptions.delete(ended),
     });
     this.#notifications.start();
@@ -276,11 +273,6 @@ export class Bus {
     this.dispatcher.close();
     await Promise.all([this.#notifications.close(), this.#publisher.drain(drainMs)]);
     await this.#database.close();
-  }
-
-  #warnOfGap(gap: Gap): void {
-    // Who asks for all from 0 asks for what there is.
-    if (gap.after > 0) this.#logger.warn(gap, 'a subscriber has missed messages that can no longer be read');
   }
 
   /** Calls a function that changes what can be read; once it is done, nothing here shows it as it was. */

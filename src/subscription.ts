@@ -2,6 +2,7 @@ import type { Cursor, Sink } from './dispatcher/cursor.js';
 import type { Dispatcher } from './dispatcher/dispatcher.js';
 import { errors } from './errors.js';
 import type { Batch } from './frame.js';
+import type { Logger } from './logger.js';
 import { type Message, StoredMessage } from './message.js';
 
 /** The subscription comes along because the first messages may come before bus.subscribe() has given it back. */
@@ -32,12 +33,12 @@ export interface Subscription {
 
 export interface SubscriptionOptions {
   dispatcher: Dispatcher;
+  logger: Logger;
   channel: string | null;
   site: string;
   position: number;
   callback: MessageCallback;
-  onGap: (gap: Gap) => unknown;
-  onError: (error: unknown) => void;
+  onGap: ((gap: Gap) => unknown) | undefined;
   onEnd: (subscription: CallbackSubscription) => void;
 }
 
@@ -63,6 +64,9 @@ export class CallbackSubscription implements Subscription, Sink {
   #retry: NodeJS.Timeout | undefined;
 
   constructor(private readonly options: SubscriptionOptions) {
+    const { callback, onGap } = options;
+    if (typeof callback !== 'function') throw new errors.BAD_OPTION('callback', 'must be a function');
+    if (onGap !== undefined && typeof onGap !== 'function') throw new errors.BAD_OPTION('onGap', 'must be a function');
     this.channel = options.channel;
     if (options.position >= 0) this.#place = options.position;
   }
@@ -141,7 +145,7 @@ export class CallbackSubscription implements Subscription, Sink {
       this.#starting = undefined;
       this.end();
     } else {
-      this.options.onError(error);
+      this.#report(error);
       this.#retry = setTimeout(() => this.#open(cursor.position), retryMs);
     }
   }
@@ -160,14 +164,25 @@ export class CallbackSubscription implements Subscription, Sink {
     this.#place = id;
   }
 
+  async #tellOfGap(gap: Gap): Promise<void> {
+    const { onGap, logger } = this.options;
+    if (onGap) await onGap(gap);
+    // Who asks for all from 0 asks for what there is.
+    else if (gap.after > 0) logger.warn(gap, 'a subscriber has missed messages that can no longer be read');
+  }
+
+  #report(err: unknown): void {
+    this.options.logger.error({ err, channel: this.channel }, 'a subscriber failed');
+  }
+
   async #run(): Promise<void> {
     this.#running = true;
     for (let next = this.#queue.shift(); next && !this.#ended; next = this.#queue.shift()) {
       try {
         if (next instanceof StoredMessage) await this.options.callback(next.toMessage(), this);
-        else await this.options.onGap(next);
+        else await this.#tellOfGap(next);
       } catch (error) {
-        this.options.onError(error);
+        this.#report(error);
       }
       if (this.#queue.length === 0 && this.#resumeAfter !== undefined && !this.#ended) {
         const after = this.#resumeAfter;
