@@ -77,7 +77,10 @@ t.test('who waits is told when it begins and when it ends, whatever ends it', as
   await poll(url, { '/b': 0 }, { client: 'short', dlp: true });
   await poll(url, { '/b': -1 }, { client: 'status' });
   await poll(url, { b: -1 }, { client: 'bad' });
+  const heard: unknown[] = [];
+  await bus.subscribe('/b', ({ data }) => heard.push(data));
   await bus.publish('/b', 1);
+  await until(() => heard.length === 1, 'the process has heard of it');
   await poll(url, { '/b': 0 }, { client: 'backlog' });
   t.strictSame(calls.slice(before), [], 'polls that are answered at once did not wait');
   for (const client of new Set(clients.map(({ clientId }) => clientId))) {
