@@ -1,11 +1,11 @@
 import t from 'tap';
 import { needsBrowser, TestBrowser } from '../helpers/browser.js';
-import { ClientPage, type ClientSettings } from '../helpers/pages/client-page.js';
+import { ClientPage, clientNames, type Settings } from '../helpers/pages/client-page.js';
 import { serveClient } from '../helpers/pages/served-client.js';
 
 const browser = new TestBrowser(t);
 
-const transports: Record<string, ClientSettings> = {
+const transports: Record<string, Settings> = {
   streaming: {},
   'long polling': { enableChunkedEncoding: false },
   polling: { enableLongPolling: false },
@@ -19,17 +19,16 @@ t.test('a message for one user reaches nobody else', needsBrowser, async (t) => 
   });
   const openPages = async (user: string) => {
     const context = await browser.openProfile(t);
-    const open = async ([transport, settings]: [string, ClientSettings]) => {
-      const page = await ClientPage.open(context, url, {
-        headers: { 'x-user': user },
-        callbackInterval: 100,
-        ...settings,
-      });
-      await page.subscribe('/inbox', -1);
-      await page.untilPosition('/inbox', 0);
-      return { page, who: `${user}, by ${transport}` };
-    };
-    return Promise.all(Object.entries(transports).map(open));
+    const kinds = clientNames.flatMap((client) => Object.entries(transports).map((each) => [client, ...each] as const));
+    return Promise.all(
+      kinds.map(async ([client, transport, changed]) => {
+        const settings = { headers: { 'x-user': user }, callbackInterval: 100, ...changed };
+        const page = await ClientPage.open(context, url, { client, settings });
+        await page.subscribe('/inbox', -1);
+        await page.untilPosition('/inbox', 0);
+        return { page, who: `${user}, by ${transport} of ${client}` };
+      }),
+    );
   };
   const [ofAnn, ofBob] = await Promise.all([openPages('ann'), openPages('bob')]);
   const allAt = (id: number) => Promise.all([...ofAnn, ...ofBob].map(({ page }) => page.untilPosition('/inbox', id)));

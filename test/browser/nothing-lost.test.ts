@@ -7,13 +7,13 @@ import { startEmbeddedPostgres } from '../../src/embedded-postgres/index.js';
 import { createBus } from '../../src/index.js';
 import { needsBrowser, TestBrowser } from '../helpers/browser.js';
 import { createDatabase } from '../helpers/database.js';
-import { ClientPage, type ClientSettings, servePages } from '../helpers/pages/client-page.js';
+import { ClientPage, clientNames, type Settings, servePages } from '../helpers/pages/client-page.js';
 import { RestartableNode } from '../helpers/restartable-node.js';
 import { SteadyPublisher } from '../helpers/steady-publisher.js';
 
 const browser = new TestBrowser(t);
 
-const transports: Record<string, ClientSettings> = {
+const transports: Record<string, Settings> = {
   streaming: {},
   'long polling': { enableChunkedEncoding: false },
   polling: { enableLongPolling: false },
@@ -35,13 +35,14 @@ async function expectNothingLost(
   const node = new RestartableNode(t, databaseUrl, servePages);
   await node.start();
   const context = await browser.openProfile(t);
+  const kinds = clientNames.flatMap((client) => Object.entries(transports).map((each) => [client, ...each] as const));
   const pages = await Promise.all(
-    Object.entries(transports).map(async ([name, settings]) => {
+    kinds.map(async ([client, transport, settings]) => {
       // As the client is made for much longer outages, it would wait for up to three minutes.
       const quick = { callbackInterval: 100, minPollInterval: 10, maxPollInterval: 200 };
-      const page = await ClientPage.open(context, node.url, { ...quick, ...settings });
+      const page = await ClientPage.open(context, node.url, { client, settings: { ...quick, ...settings } });
       await page.subscribe('/numbers', 0);
-      return { name, page };
+      return { name: `${transport} of ${client}`, page };
     }),
   );
 

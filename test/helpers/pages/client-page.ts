@@ -3,6 +3,7 @@ import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import type { FastifyInstance } from 'fastify';
 import type { BrowserContext, Page, Request } from 'playwright-core';
+import type { ClientSettings } from '../../../src/client/settings.js';
 import { until } from '../until.js';
 
 const require = createRequire(import.meta.url);
@@ -13,18 +14,29 @@ const files: Record<string, string> = {
   'guide.html': here('guide.html'),
   'recorder.js': here('recorder.js'),
   'ajax.js': here('../../../demo/ajax.js'),
-  'message-bus.js': require.resolve('message-bus-client/assets/message-bus.js'),
   'jquery.js': require.resolve('jquery'),
 };
+/** Scripts that set the global `MessageBus`. Pages are the same for all of them. */
+const scripts = {
+  original: require.resolve('message-bus-client/assets/message-bus.js'),
+  postbus: here('../../../dist/client/message-bus.js'),
+};
+export type ClientName = keyof typeof scripts;
+export const clientNames: readonly ClientName[] = ['original', 'postbus'];
+export const pageNames = ['client.html', 'jquery.html', 'guide.html'] as const;
 const guide = here('../../../docs/clients.md');
 
-/** Pages with the unmodified npm client, for the application under test to serve. */
+/** Pages for the application under test to serve: a folder for each client, in which nothing but its script differs. */
 export function servePages(app: FastifyInstance): void {
   const [, adapter = ''] = /## Without jQuery.*?<script>\n(.*?)<\/script>/s.exec(readFileSync(guide, 'utf8')) ?? [];
-  app.get('/guide-adapter.js', (_request, reply) => reply.type('text/javascript; charset=utf-8').send(adapter));
-  for (const [name, path] of Object.entries(files)) {
-    const type = name.endsWith('.html') ? 'text/html; charset=utf-8' : 'text/javascript; charset=utf-8';
-    app.get(`/${name}`, (_request, reply) => reply.type(type).send(createReadStream(path)));
+  for (const [client, script] of Object.entries(scripts)) {
+    app.get(`/${client}/guide-adapter.js`, (_request, reply) =>
+      reply.type('text/javascript; charset=utf-8').send(adapter),
+    );
+    for (const [name, path] of Object.entries({ ...files, 'message-bus.js': script })) {
+      const type = name.endsWith('.html') ? 'text/html; charset=utf-8' : 'text/javascript; charset=utf-8';
+      app.get(`/${client}/${name}`, (_request, reply) => reply.type(type).send(createReadStream(path)));
+    }
   }
 }
 
@@ -44,18 +56,16 @@ export interface Answer {
 }
 
 /** Those settings of the client that tests change. */
-export interface ClientSettings {
-  baseUrl?: string;
-  callbackInterval?: number;
-  minPollInterval?: number;
-  maxPollInterval?: number;
-  enableChunkedEncoding?: boolean;
-  enableLongPolling?: boolean;
-  headers?: Record<string, string>;
+export type Settings = Partial<Omit<ClientSettings, 'fetch' | 'shouldLongPollCallback'>>;
+
+export interface Opening {
+  client: ClientName;
+  page?: (typeof pageNames)[number];
+  settings?: Settings;
 }
 
 // In the page.
-declare const MessageBus: ClientSettings & {
+declare const MessageBus: Settings & {
   clientId: string;
   callbacks: { channel: string; last_id: number }[];
   unsubscribe(channel: string, callback?: unknown): boolean;
@@ -69,7 +79,7 @@ declare const recorder: {
   hangOn(path: string): void;
 };
 
-/** A browser tab with the original client. */
+/** A browser tab with a client. */
 export class ClientPage {
   /** What the client or the page found wrong. */
   readonly complaints: string[] = [];
@@ -81,7 +91,7 @@ export class ClientPage {
   private constructor(readonly page: Page) {
     page.on('pageerror', (error) => this.complaints.push(String(error)));
     page.on('console', (message) => {
-      if (/FAIL/.test(message.text())) this.complaints.push(message.text());
+      if (/FAIL|a callback of/.test(message.text())) this.complaints.push(message.text());
     });
     page.on('request', (request) => {
       if (request.method() === 'POST') this.polls.push(request);
@@ -93,9 +103,13 @@ export class ClientPage {
     });
   }
 
-  static async open(context: BrowserContext, url: string, settings: ClientSettings = {}): Promise<ClientPage> {
+  static async open(
+    context: BrowserContext,
+    url: string,
+    { client, page = 'client.html', settings = {} }: Opening,
+  ): Promise<ClientPage> {
     const opened = new ClientPage(await context.newPage());
-    await opened.page.goto(url.endsWith('.html') ? url : `${url}/client.html`);
+    await opened.page.goto(`${url}/${client}/${page}`);
     await opened.page.evaluate((changed) => {
       Object.assign(MessageBus, changed);
     }, settings);

@@ -1,0 +1,224 @@
+import { Pace } from './pace.js';
+import { Poll } from './poll.js';
+import type { Callback, MessageCallback, PollPositions, WireMessage } from './positions.js';
+import { ClientSettings } from './settings.js';
+import { notePoll, page, shouldLeaveToOthers } from './tab.js';
+import { startTimer, type Timer } from './timer.js';
+
+export type ClientStatus = 'started' | 'paused' | 'stopped';
+
+/** What `diagnostics()` shows. */
+export interface Diagnostics {
+  status: ClientStatus;
+  clientId: string;
+  polls: number;
+  failures: number;
+  /** In a row, up to now. */
+  recentFailures: number;
+  lastError: unknown;
+  secondsSinceLastPoll: number | undefined;
+  /** Messages that wait for the end of a pause. */
+  held: number;
+  callbacks: readonly Callback[];
+}
+
+// As the server has it: for one wrong name it would refuse a poll with all of its channels.
+const channelShape = /^\/(?!__status$)\P{Cc}{0,254}$/u;
+// A pause lets so many messages come in; then there are no polls until it ends.
+const maxHeld = 1_000;
+
+/** A client of the message_bus protocol, for browsers and Node. */
+export class MessageBusClient extends ClientSettings {
+  /** Names this client to the server, for messages to it alone. */
+  clientId = createClientId();
+  /** All that is subscribed, with its positions. */
+  readonly callbacks: Callback[] = [];
+
+  #state: 'new' | 'started' | 'stopped' = 'new';
+  #isPaused = false;
+  /** Taken, and to be handed over. */
+  readonly #taken: [Callback, WireMessage][] = [];
+  #poll: Poll | undefined;
+  #polls = 0;
+  #lastPollAt: number | undefined;
+  readonly #pace = new Pace(this);
+  #timer: Timer | undefined;
+  /** When the timer is to go off, of performance.now(). */
+  #due = 0;
+
+  constructor(settings: Partial<ClientSettings> = {}) {
+    super();
+    Object.assign(this, settings);
+  }
+
+  start(): void {
+    if (this.#state === 'started') return;
+    this.#state = 'started';
+    page?.addEventListener('visibilitychange', this.#onVisibilityChange);
+    this.#schedule(0);
+    this.#handOver();
+  }
+
+  /** Ends all polls and callbacks. start() goes on where it was. */
+  stop(): void {
+    this.#state = 'stopped';
+    page?.removeEventListener('visibilitychange', this.#onVisibilityChange);
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    this.#abort();
+  }
+
+  /** Holds messages back. */
+  pause(): void {
+    this.#isPaused = true;
+  }
+
+  /** Hands over what was held back, and goes on. */
+  resume(): void {
+    this.#isPaused = false;
+    if (!this.#timer && !this.#poll) this.#schedule(0);
+    this.#handOver();
+  }
+
+  status(): ClientStatus {
+    if (this.#isPaused) return 'paused';
+    return this.#state === 'started' ? 'started' : 'stopped';
+  }
+
+  /**
+   * Calls `func` with the messages after `lastId`; -1: from now on; -2: the last one and from now on, and so on. Starts
+   * the client, unless it was stopped. Returns `func`, for unsubscribe().
+   */
+  subscribe<Data = unknown>(
+    channel: string,
+    func: MessageCallback<Data>,
+    lastId?: number | null,
+  ): MessageCallback<Data>;
+  subscribe(channel: string, func: MessageCallback, lastId?: number | null): MessageCallback {
+    if (!channelShape.test(channel)) throw new TypeError(`MessageBus: ${channel} is not a channel`);
+    if (typeof func !== 'function') throw new TypeError(`MessageBus: ${channel} needs a function to call`);
+    const last_id = lastId ?? -1;
+    if (!Number.isSafeInteger(last_id)) throw new TypeError(`MessageBus: ${channel} needs a whole number as lastId`);
+    this.callbacks.push({ channel, func, last_id, isSettled: false });
+    if (this.#state === 'new') this.start();
+    this.#onSubscriptionChange();
+    return func;
+  }
+
+  /** Ends the subscriptions of a channel, or those with this callback; a `*` at the end stands for anything. */
+  unsubscribe(channel: string, func?: MessageCallback<never>): boolean {
+    const stem = channel.endsWith('*') ? channel.slice(0, -1) : undefined;
+    const kept = this.callbacks.filter(
+      (each) =>
+        (stem === undefined ? each.channel !== channel : !each.channel.startsWith(stem)) ||
+        (func !== undefined && each.func !== func),
+    );
+    if (kept.length === this.callbacks.length) return false;
+    this.callbacks.splice(0, this.callbacks.length, ...kept);
+    this.#onSubscriptionChange();
+    return true;
+  }
+
+  /** Writes to the console how it goes, and returns it. */
+  diagnostics(): Diagnostics {
+    const { failures, recentFailures, lastError } = this.#pace;
+    const diagnostics = {
+      status: this.status(),
+      clientId: this.clientId,
+      polls: this.#polls,
+      failures,
+      recentFailures,
+      lastError,
+      secondsSinceLastPoll: this.#lastPollAt && (performance.now() - this.#lastPollAt) / 1_000,
+      held: this.#taken.length,
+      callbacks: this.callbacks,
+    };
+    console.log('MessageBus:', diagnostics);
+    return diagnostics;
+  }
+
+  readonly #onVisibilityChange = (): void => {
+    if (!page?.hidden && !this.#poll) this.#schedule(0);
+  };
+
+  #onSubscriptionChange(): void {
+    if (this.#poll) {
+      this.#abort();
+      this.#schedule(this.minPollInterval);
+    } else if (!this.#timer) {
+      this.#schedule(0);
+    } else if (this.#pace.recentFailures === 0) {
+      this.#schedule(this.minPollInterval);
+    }
+  }
+
+  /** Nothing of the poll counts from here on. */
+  #abort(): void {
+    this.#poll?.abort();
+    this.#poll = undefined;
+  }
+
+  /** The next poll in so many ms, unless one is to come sooner. */
+  #schedule(ms: number): void {
+    const now = performance.now();
+    const due = Math.max(now + ms, this.#pace.notBefore);
+    if (this.#state !== 'started' || (this.#timer && this.#due <= due)) return;
+    clearTimeout(this.#timer);
+    this.#due = due;
+    this.#timer = startTimer(() => this.#run(), due - now);
+  }
+
+  async #run(): Promise<void> {
+    this.#timer = undefined;
+    if (this.callbacks.length === 0 || this.#taken.length >= maxHeld) return;
+    if (shouldLeaveToOthers(this.minHiddenPollInterval)) {
+      this.#schedule(500 + Math.random() * 500);
+      return;
+    }
+    notePoll();
+    this.#lastPollAt = performance.now();
+    const poll = new Poll(this, this.callbacks, this.#pace.nextMode());
+    this.#poll = poll;
+    let failure: unknown;
+    try {
+      await poll.send(this.clientId, ++this.#polls, (messages) => this.#receive(messages, poll.positions));
+    } catch (error) {
+      failure = error;
+    }
+    if (this.#poll !== poll) return;
+    this.#poll = undefined;
+    this.#schedule(failure === undefined ? this.#pace.afterAnswer(poll) : this.#pace.afterFailure(failure, poll));
+  }
+
+  #receive(messages: WireMessage[], positions: PollPositions): void {
+    this.#pace.recentFailures = 0;
+    // All of it before any callback is called: one of them may change what is subscribed.
+    for (const message of messages) {
+      if (message.channel === '/__status') positions.move(message.data);
+      else for (const taker of positions.take(message)) this.#taken.push([taker, message]);
+    }
+    this.#handOver();
+  }
+
+  #handOver(): void {
+    while (this.#state === 'started' && !this.#isPaused) {
+      const [callback, message] = this.#taken.shift() ?? [];
+      if (!callback || !message) return;
+      if (this.callbacks.includes(callback)) void call(callback, message);
+    }
+  }
+}
+
+/** Begins at once, whether async or not; what it throws is reported, and harms nobody else. */
+async function call({ channel, func }: Callback, { data, global_id, message_id }: WireMessage): Promise<void> {
+  try {
+    await func(data, global_id, message_id);
+  } catch (error) {
+    console.error(`MessageBus: a callback of ${channel} failed.`, error);
+  }
+}
+
+// Not randomUUID(), which pages without TLS lack.
+function createClientId(): string {
+  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, '0')).join('');
+}

@@ -1,0 +1,112 @@
+import { readAnswer } from './answer.js';
+import { type Callback, PollPositions, type WireMessage } from './positions.js';
+import type { ClientSettings } from './settings.js';
+import { startTimer, type Timer } from './timer.js';
+
+export interface PollMode {
+  /** Whether it may wait on the server. */
+  waits: boolean;
+  /** Whether it may be answered by a stream. */
+  streams: boolean;
+}
+
+/** The server wants no polls for a while: so many ms, where it says so. */
+export class RateLimited extends Error {
+  constructor(readonly ms: number | undefined) {
+    super('rate limited');
+  }
+}
+
+// Of a backlog that has more, the server sends a page of so many characters at least.
+const pageLength = 512 * 1024;
+
+/** One request, from what it asks for to the end of its answer. */
+export class Poll {
+  readonly positions: PollPositions;
+  readonly waits: boolean;
+  readonly streams: boolean;
+  /** Whether it brought messages. */
+  isNews = false;
+  /** Whether nothing had come of it for too long. */
+  isGivenUp = false;
+  #bytes = 0;
+  #watchdog: Timer | undefined;
+  readonly #startedAt = performance.now();
+  readonly #controller = new AbortController();
+
+  constructor(
+    private readonly settings: ClientSettings,
+    callbacks: readonly Callback[],
+    { waits, streams }: PollMode,
+  ) {
+    this.positions = new PollPositions(callbacks);
+    this.waits = waits;
+    this.streams = streams && !this.positions.isSettling;
+  }
+
+  /** In ms. */
+  get elapsed(): number {
+    return performance.now() - this.#startedAt;
+  }
+
+  /** Whether the next poll has more to fetch, as far as this one tells. */
+  get isPartial(): boolean {
+    return this.positions.isSettling || this.#bytes >= pageLength;
+  }
+
+  /** Whether a stream was asked for, and not a byte of it came. */
+  get isHeldUp(): boolean {
+    return this.isGivenUp && this.streams && this.#bytes === 0;
+  }
+
+  abort(): void {
+    clearTimeout(this.#watchdog);
+    this.#controller.abort();
+  }
+
+  /** Resolves at the end of the answer; `onMessages` is called with each part of it. */
+  async send(clientId: string, sequence: number, onMessages: (messages: WireMessage[]) => void): Promise<void> {
+    const { baseUrl, headers, fetch, firstChunkTimeout, pollTimeout } = this.settings;
+    const { signal } = this.#controller;
+    this.#expectChunk(this.streams ? firstChunkTimeout : pollTimeout);
+    try {
+      const base = baseUrl.endsWith('/') ? baseUrl : `${baseUrl}/`;
+      const response = await fetch(`${base}message-bus/${clientId}/poll${this.waits ? '' : '?dlp=t'}`, {
+        method: 'POST',
+        headers: { ...headers, ...(this.streams ? {} : { 'Dont-Chunk': 'true' }) },
+        body: new URLSearchParams([...this.positions.asked, ['__seq', `${sequence}`]]),
+        signal,
+      });
+      if (!response.ok) throw await toError(response);
+      const onChunk = (bytes: number) => {
+        this.#bytes += bytes;
+        this.#expectChunk(pollTimeout);
+      };
+      for await (const messages of readAnswer(response, onChunk)) {
+        // A callback may have changed what is to be asked for.
+        if (signal.aborted) break;
+        this.isNews ||= messages.length > 0;
+        onMessages(messages);
+      }
+    } finally {
+      clearTimeout(this.#watchdog);
+    }
+  }
+
+  #expectChunk(within: number): void {
+    clearTimeout(this.#watchdog);
+    this.#watchdog = startTimer(() => {
+      this.isGivenUp = true;
+      this.abort();
+    }, within);
+  }
+}
+
+async function toError(response: Response): Promise<Error> {
+  const text = (await response.text()).slice(0, 500);
+  if (response.status !== 429) return new Error(`${response.status} ${text}`);
+  // Seconds, or a date.
+  const after = response.headers.get('retry-after');
+  const ms = Number(after) * 1_000 || Date.parse(after ?? '') - Date.now();
+  return new RateLimited(ms > 0 ? ms : undefined);
+}

@@ -1,0 +1,34 @@
+// Of a browser's types, all that the client needs.
+interface Page {
+  readonly hidden: boolean;
+  addEventListener(type: 'visibilitychange', listener: () => void): void;
+  removeEventListener(type: 'visibilitychange', listener: () => void): void;
+}
+declare const document: Page;
+declare const localStorage: { getItem(key: string): string | null; setItem(key: string, value: string): void };
+
+/** The page that the client runs in; none in Node and in workers. */
+export const page: Page | undefined = typeof document === 'undefined' ? undefined : document;
+
+// Shared with tabs that still run the original's client.
+const key = '__mbLastAjax';
+
+/** Tells the other tabs of a poll. */
+export function notePoll(): void {
+  try {
+    if (page) localStorage.setItem(key, String(Date.now()));
+  } catch {
+    // Some pages may not store anything.
+  }
+}
+
+/** Whether this tab is hidden and some tab has polled in the last `ms`. */
+export function shouldLeaveToOthers(ms: number): boolean {
+  if (!page?.hidden) return false;
+  try {
+    const age = Date.now() - Number(localStorage.getItem(key));
+    return age >= 0 && age < ms;
+  } catch {
+    return false;
+  }
+}
