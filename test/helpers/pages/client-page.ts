@@ -77,6 +77,7 @@ declare const recorder: {
   callbacks: Record<string, unknown>;
   subscribe(channel: string, lastId: number | undefined, name: string): void;
   hangOn(path: string): void;
+  setHidden(hidden: boolean): void;
 };
 
 /** A browser tab with a client. */
@@ -85,6 +86,8 @@ export class ClientPage {
   readonly complaints: string[] = [];
   /** In the order that they were sent. */
   readonly polls: Request[] = [];
+  /** When, by performance.now() of the test. */
+  readonly pollTimes: number[] = [];
   /** In the order that they began. */
   readonly answers: Answer[] = [];
 
@@ -94,7 +97,9 @@ export class ClientPage {
       if (/FAIL|a callback of/.test(message.text())) this.complaints.push(message.text());
     });
     page.on('request', (request) => {
-      if (request.method() === 'POST') this.polls.push(request);
+      if (request.method() !== 'POST') return;
+      this.polls.push(request);
+      this.pollTimes.push(performance.now());
     });
     page.on('response', (response) => {
       if (response.request().method() !== 'POST') return;
@@ -135,6 +140,19 @@ export class ClientPage {
 
   resume(): Promise<void> {
     return this.page.evaluate(() => MessageBus.resume());
+  }
+
+  /** As far as the page can tell: another tab comes to the front. A headless browser shows all of its tabs. */
+  hide(): Promise<void> {
+    return this.#setHidden(true);
+  }
+
+  show(): Promise<void> {
+    return this.#setHidden(false);
+  }
+
+  async #setHidden(hidden: boolean): Promise<void> {
+    await this.page.evaluate((value) => recorder.setHidden(value), hidden);
   }
 
   /** The page stands still until this path is answered. */

@@ -16,4 +16,12 @@ globalThis.recorder = {
     request.open('GET', path, false);
     request.send();
   },
+
+  setHidden(hidden) {
+    // The original looks at the older name, where there is one.
+    for (const name of ['hidden', 'webkitHidden']) {
+      Object.defineProperty(document, name, { configurable: true, value: hidden });
+    }
+    document.dispatchEvent(new Event('visibilitychange'));
+  },
 };
