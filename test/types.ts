@@ -1,6 +1,15 @@
 // What the compiler must say of the public names: `npx tsc` checks this file, nothing runs it. A line that should not
 // compile and does is an error too.
 import type { FastifyInstance } from 'fastify';
+import {
+  type Callback,
+  type ClientSettings,
+  type ClientStatus,
+  type Diagnostics,
+  MessageBusClient,
+  type MessageCallback,
+} from '../src/client/index.js';
+import type {} from '../src/client/message-bus.js';
 import postbus, { type PostbusOptions } from '../src/fastify/index.js';
 import {
   type Bus,
@@ -245,6 +254,67 @@ export async function plugin(app: FastifyInstance, bus: Bus): Promise<void> {
   await app.register(postbus, options);
   // Options handed through
   await app.register(postbus, { bus, userIdLookup: options.userIdLookup, bodyLimit: undefined });
+}
+
+export function clients(): void {
+  const client = new MessageBusClient({
+    baseUrl: 'https://example.org/',
+    headers: { 'x-user': '7' },
+    pollTimeout: 90_000,
+  });
+  expectType<MessageBusClient>()(new MessageBusClient());
+  // @ts-expect-error: misspelt
+  new MessageBusClient({ baseURL: '/' });
+  // @ts-expect-error: ms, as a number
+  new MessageBusClient({ callbackInterval: '15s' });
+  // @ts-expect-error: values of headers are strings
+  new MessageBusClient({ headers: { 'x-user': 7 } });
+
+  const func = client.subscribe('/a', (data, globalId, messageId) => {
+    expectType<unknown>()(data);
+    expectType<number>()(globalId);
+    expectType<number>()(messageId);
+    // @ts-expect-error: data must be looked at before it is used
+    data.text;
+  });
+  expectType<MessageCallback>()(func);
+  client.subscribe<{ text: string }>('/a', (data) => expectType<string>()(data.text), -2);
+  const typed = client.subscribe('/a', (data: { text: string }) => data.text, 0);
+  expectType<MessageCallback<{ text: string }>>()(typed);
+  client.subscribe('/a', async () => {}, null);
+  client.subscribe('/a', () => {}, undefined);
+  // @ts-expect-error: no callback
+  client.subscribe('/a');
+  // @ts-expect-error: one channel
+  client.subscribe(['/a'], () => {});
+  // @ts-expect-error: ids of messages are numbers
+  client.subscribe('/a', () => {}, '5');
+  // @ts-expect-error: the id is no option
+  client.subscribe('/a', () => {}, { lastId: 5 });
+  expectType<boolean>()(client.unsubscribe('/a', typed));
+  expectType<boolean>()(client.unsubscribe('/a/*'));
+  // @ts-expect-error: a callback, not a name
+  client.unsubscribe('/a', 'func');
+
+  expectType<ClientStatus>()(client.status());
+  expectType<'started' | 'paused' | 'stopped'>()(client.status());
+  expectType<Diagnostics>()(client.diagnostics());
+  expectType<Callback[]>()(client.callbacks);
+  expectType<string>()(client.clientId);
+  for (const each of [client.start(), client.stop(), client.pause(), client.resume()]) expectType<void>()(each);
+  client.enableLongPolling = false;
+  client.shouldLongPollCallback = () => true;
+  client.shouldLongPollCallback = undefined;
+  client.fetch = (url, init) => fetch(url, { ...init, credentials: 'include' });
+  client.fetch = fetch;
+  // @ts-expect-error: true or false
+  client.alwaysLongPoll = 1;
+  const settings: ClientSettings = client;
+  settings.maxPollInterval = 1_000;
+
+  // The global of the script
+  expectType<MessageBusClient>()(MessageBus);
+  MessageBus.subscribe('/a', () => {});
 }
 
 export function failures(error: unknown): void {

@@ -9,7 +9,7 @@ npx publint --strict
 npm pack --silent --pack-destination "$project" >/dev/null
 npx attw "$project"/postbus-*.tgz --profile esm-only
 
-cp test/package/use.ts "$project/use.ts"
+cp test/package/use.ts test/package/page.ts "$project"
 typescript=$(node -p "require('typescript/package.json').version")
 cd "$project"
 cat > package.json <<'JSON'
@@ -18,5 +18,15 @@ JSON
 npm install --silent --no-audit --no-fund ./postbus-*.tgz "typescript@$typescript" @types/node@20 fastify@5
 npx tsc --strict --exactOptionalPropertyTypes --module nodenext --target es2022 --skipLibCheck false --outDir out use.ts
 node out/use.js
+cat > page.json <<'JSON'
+{
+  "compilerOptions": {
+    "strict": true, "exactOptionalPropertyTypes": true, "skipLibCheck": false, "noEmit": true,
+    "target": "es2022", "module": "esnext", "moduleResolution": "bundler", "lib": ["es2022", "dom"], "types": []
+  },
+  "files": ["page.ts"]
+}
+JSON
+npx tsc --project page.json
 npx postbus migrate --print | grep -q 'create table channels'
 echo 'the package works in an empty project'

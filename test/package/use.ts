@@ -1,6 +1,7 @@
 // What a user's first lines look like; compiled and run in an empty project by check.sh.
 import Fastify from 'fastify';
 import { type Bus, createBus, type Message, printMigration } from 'postbus';
+import { MessageBusClient } from 'postbus/client';
 import postbus from 'postbus/fastify';
 
 const bus: Bus = createBus({ connectionString: 'postgres://nobody@127.0.0.1:1/none' });
@@ -14,4 +15,9 @@ if (!(failure instanceof Error && 'code' in failure && failure.code === 'POSTBUS
 const handler = (message: Message): string => message.channel;
 if (typeof handler !== 'function' || !(await printMigration('bus')).includes('publish_many'))
   throw new Error('incomplete');
+
+const client = new MessageBusClient({ baseUrl: 'http://127.0.0.1:1/' });
+client.stop();
+client.subscribe('/chat', (data: { hello: string }, _globalId: number, _messageId: number) => data.hello, 0);
+if (client.status() !== 'stopped' || client.callbacks[0]?.last_id !== 0) throw new Error('no client');
 await bus.close();
