@@ -1,7 +1,7 @@
 import type { WireMessage } from './positions.js';
 
+// JSON has no raw line breaks inside its texts: a frame holds none that the protocol would have to write otherwise.
 const separator = '\r\n|\r\n';
-const escapedSeparator = '\r\n||\r\n';
 
 /** The arrays of messages of an answer: one where it is JSON, one after the other where it is a stream. */
 export async function* readAnswer(
@@ -18,7 +18,7 @@ export async function* readAnswer(
     if (!isStream) continue;
     const frames = rest.split(separator);
     rest = frames.pop() ?? '';
-    for (const frame of frames) yield parse(frame.replaceAll(escapedSeparator, separator));
+    for (const frame of frames) yield parse(frame);
   }
   // A stream that breaks inside a frame fails here.
   if (rest || !isStream) yield parse(rest);

@@ -1,3 +1,3 @@
 export { type ClientStatus, type Diagnostics, MessageBusClient } from './client.js';
 export type { Callback, MessageCallback } from './positions.js';
-export { ClientSettings } from './settings.js';
+export type { ClientSettings } from './settings.js';

@@ -99,6 +99,20 @@ for (const [transport, settings] of Object.entries(transports)) {
   });
 }
 
+t.test('messages behind a status are not for callbacks that are further back', async (t) => {
+  const { publish, url } = await serve(t);
+  await publish('/a', 7);
+  const message = { global_id: 6, message_id: 6, channel: '/a', data: 6 };
+  const status = { global_id: -1, message_id: -1, channel: '/__status', data: { '/a': 5, '/unknown': 1 } };
+  // As another server might answer, which had five then.
+  const answers = [Response.json([status, message, { ...message, channel: '/unknown' }])];
+  const recorded = new RecordedClient(t, url, { fetch: async (...args) => answers.shift() ?? fetch(...args) });
+  recorded.subscribe('/a', 0, 'from the start');
+  recorded.subscribe('/a', -1, 'from now on');
+  await recorded.untilAt('/a', 7);
+  t.strictSame(Object.fromEntries(recorded.received), { 'from the start': range(1, 7), 'from now on': [6, 7] });
+});
+
 t.test('a callback may subscribe and unsubscribe in the middle of an answer', async (t) => {
   const { publish, url } = await serve(t);
   await publish('/a', 5);

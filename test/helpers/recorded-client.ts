@@ -25,7 +25,7 @@ export class RecordedClient {
     const record: ClientSettings['fetch'] = (url, init) => {
       const body = Object.fromEntries(new URLSearchParams(String(init.body)));
       this.polls.push({ at: performance.now(), query: new URL(url).search, headers: new Headers(init.headers), body });
-      return fetch(url, init);
+      return (settings.fetch ?? fetch)(url, init);
     };
     const quick = { minPollInterval: 5, callbackInterval: never, backgroundCallbackInterval: never };
     this.client = new MessageBusClient({ baseUrl, ...quick, ...settings, fetch: record });
