@@ -41,6 +41,7 @@ export class Pace {
 
   afterFailure(error: unknown, poll: Poll): number {
     const { callbackInterval, maxPollInterval, minPollInterval, retryChunkedAfterRequests } = this.settings;
+    if (!poll.isGivenUp) this.lastError = error;
     if (error instanceof RateLimited) {
       const ms = (error.ms ?? callbackInterval) * (1 + Math.random() / 10);
       this.notBefore = performance.now() + ms;
@@ -50,7 +51,6 @@ export class Pace {
     if (poll.isGivenUp) return minPollInterval;
     this.failures++;
     this.recentFailures++;
-    this.lastError = error;
     console.warn('MessageBus: a poll failed.', error);
     return this.#backOff(maxPollInterval);
   }

@@ -13,7 +13,7 @@ export interface PollMode {
 /** The server wants no polls for a while: so many ms, where it says so. */
 export class RateLimited extends Error {
   constructor(readonly ms: number | undefined) {
-    super('rate limited');
+    super('429: the server wants no polls for a while');
   }
 }
 

@@ -110,6 +110,18 @@ t.test('what changes counts from the next poll on', async (t) => {
   await recorded.untilAt('/a', await bus.publish('/a', 1));
 });
 
+t.test('to subscribe again and again does not put polls off', async (t) => {
+  const { url } = await serve(t);
+  const recorded = new RecordedClient(t, url, { minPollInterval: 100 });
+  await until(() => {
+    recorded.subscribe('/a', 0);
+    return recorded.polls.length >= 3;
+  }, 'it polls');
+  for (const [i, { at }] of recorded.polls.entries()) {
+    if (i > 0) t.ok(at - (recorded.polls[i - 1]?.at ?? 0) > 95, 'nor closer than minPollInterval');
+  }
+});
+
 t.test('diagnostics', async (t) => {
   const { bus, url } = await serve(t);
   const shown: unknown[][] = [];
