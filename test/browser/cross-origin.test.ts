@@ -1,6 +1,6 @@
 import t from 'tap';
 import { needsBrowser, TestBrowser } from '../helpers/browser.js';
-import { ClientPage } from '../helpers/pages/client-page.js';
+import { ClientPage, clientNames } from '../helpers/pages/client-page.js';
 import { serveClient } from '../helpers/pages/served-client.js';
 
 const browser = new TestBrowser(t);
@@ -14,22 +14,24 @@ const cors = (origin: string) => ({
 
 for (const enableChunkedEncoding of [true, false]) {
   const transport = enableChunkedEncoding ? 'streams' : 'long polls';
-  t.test(`a page of another origin that is let in, by ${transport}`, needsBrowser, async (t) => {
-    const pages = await serveClient(t, browser);
-    const bus = await serveClient(t, browser, { extraResponseHeadersLookup: () => cors(pages.url) });
-    await bus.publish('/a', 'from the backlog');
-    const settings = { baseUrl: `${bus.url}/`, enableChunkedEncoding };
-    const page = await ClientPage.open(pages.context, pages.url, settings);
-    await page.subscribe('/a', 0);
-    await page.untilReceived(1);
-    await bus.publish('/a', 'live');
-    await page.untilReceived(2);
-    t.strictSame(
-      (await page.received()).map(({ data }) => data),
-      ['from the backlog', 'live'],
-    );
-    t.strictSame(page.complaints, []);
-  });
+  for (const client of clientNames) {
+    t.test(`${client}: a page of another origin that is let in, by ${transport}`, needsBrowser, async (t) => {
+      const pages = await serveClient(t, browser);
+      const bus = await serveClient(t, browser, { extraResponseHeadersLookup: () => cors(pages.url) });
+      await bus.publish('/a', 'from the backlog');
+      const settings = { baseUrl: `${bus.url}/`, enableChunkedEncoding };
+      const page = await ClientPage.open(pages.context, pages.url, { client, settings });
+      await page.subscribe('/a', 0);
+      await page.untilReceived(1);
+      await bus.publish('/a', 'live');
+      await page.untilReceived(2);
+      t.strictSame(
+        (await page.received()).map(({ data }) => data),
+        ['from the backlog', 'live'],
+      );
+      t.strictSame(page.complaints, []);
+    });
+  }
 }
 
 t.test('what a page of another origin can read', needsBrowser, async (t) => {
@@ -37,7 +39,7 @@ t.test('what a page of another origin can read', needsBrowser, async (t) => {
   const open = await serveClient(t, browser, { extraResponseHeadersLookup: () => cors(pages.url) });
   const closed = await serveClient(t, browser);
   const other = await serveClient(t, browser, { extraResponseHeadersLookup: () => cors('https://example.org') });
-  const { page } = await ClientPage.open(pages.context, pages.url);
+  const { page } = await ClientPage.open(pages.context, pages.url, { client: 'original' });
   const ask = (base: string, body: string) =>
     page.evaluate(
       async ([url, channels]) => {
