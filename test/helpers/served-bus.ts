@@ -1,0 +1,15 @@
+import type { Test } from 'tap';
+import { openBus } from './bus.js';
+import { createDatabase } from './database.js';
+import { listen } from './server.js';
+
+/** A bus with its server; ended with the test. */
+export async function serveBus(t: Test) {
+  const { url: database, query } = await createDatabase(t);
+  const bus = openBus(t, database);
+  const { url } = await listen(t, { bus });
+  const publish = async (channel: string, count: number) => {
+    for (let i = 0; i < count; i++) await bus.publish(channel, i);
+  };
+  return { bus, query, url, publish };
+}
