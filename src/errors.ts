@@ -110,6 +110,11 @@ export const errors = {
   ),
   OFF: createError<[]>('POSTBUS_OFF', 'This bus is off. Turn it on with bus.on().', 503),
   CLOSED: createError<[]>('POSTBUS_CLOSED', 'This bus was closed. Create a new one with createBus().', 503),
+  CACHE_CLOSED: createError<[]>(
+    'POSTBUS_CACHE_CLOSED',
+    'This cache was closed. Open a new one with DistributedCache.open().',
+    503,
+  ),
 
   // Server and command line
   NO_DATABASE_URL: createError<[string]>(

@@ -12,6 +12,8 @@ export interface BusEvents {
 export class BusEventEmitter extends EventEmitter<BusEvents> {
   constructor(private readonly onError: (error: unknown) => void) {
     super();
+    // Every cache of a bus listens; they may be many.
+    this.setMaxListeners(0);
   }
 
   tell<Name extends keyof BusEvents>(name: Name, ...args: BusEvents[Name]): void {

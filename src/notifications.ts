@@ -106,6 +106,8 @@ export class Notifications {
 
   async close(): Promise<void> {
     this.#keepalive.stop();
+    if (this.#isWanted && !this.#isOutageKnown) this.options.events.tell('disconnected', new errors.CLOSED());
+    this.#isOutageKnown = true;
     await Promise.all([this.#closing, this.#listener?.close()]);
     this.#keepalive.stop();
   }

@@ -1,0 +1,274 @@
+import { randomUUID } from 'node:crypto';
+import { checkChannel } from '../arguments.js';
+import type { Bus } from '../bus.js';
+import { errors } from '../errors.js';
+import { consoleLogger } from '../logger.js';
+import type { Message } from '../message.js';
+import type { Subscription } from '../subscription.js';
+import { type Change, type Publication, readChange, undo } from './change.js';
+import { type CacheValue, decode, encode } from './codec.js';
+import { Entries } from './entries.js';
+import { History } from './history.js';
+
+export type { CacheValue } from './codec.js';
+
+export interface DistributedCacheOptions {
+  /** Caches of different sites have nothing in common; none unless said otherwise. */
+  siteId?: string | undefined;
+  /** Values are shared by processes of the same version only. */
+  appVersion?: string | undefined;
+  /** Told what getOrSet() could not publish; unless given, the console is. */
+  onError?: ((error: unknown) => void) | undefined;
+}
+
+// A listener that has been on its way for longer may never arrive.
+const patienceMs = 5_000;
+
+/**
+ * A map that processes keep in step through a channel. Every process applies the changes in the order of their ids;
+ * its own it shows at once, and until they come back nothing older can replace them. It holds what it knows to be up to
+ * date: where messages are missed or not heard, it is empty.
+ */
+export class DistributedCache<Value extends NonNullable<unknown> | null = CacheValue>
+  implements ReadonlyMap<string, Value>
+{
+  readonly #bus: Bus;
+  readonly #channel: string;
+  readonly #options: DistributedCacheOptions;
+  readonly #entries = new Entries<Value>();
+  #lastNumber = 0;
+  readonly #history = new History();
+  /** The highest id that is known to be published. */
+  #knownId = 0;
+  /** Tells its own messages, and is what no client is called: clients are shown none of them. */
+  readonly #origin = randomUUID();
+  #beginning: Promise<void> | undefined;
+  #subscription: Subscription | undefined;
+  #isClosed = false;
+  #tell = () => {};
+  /** Resolves when it is known whether the bus hears. */
+  readonly #told = new Promise<void>((resolve) => {
+    this.#tell = resolve;
+  });
+  readonly #onConnected = () => {
+    this.#tell();
+    return this.#begin();
+  };
+  readonly #onDisconnected = () => {
+    this.#tell();
+    this.#entries.forget();
+  };
+
+  private constructor(bus: Bus, channel: string, options: DistributedCacheOptions) {
+    this.#bus = bus;
+    this.#channel = channel;
+    this.#options = options;
+    bus.events.on('connected', this.#onConnected);
+    bus.events.on('disconnected', this.#onDisconnected);
+  }
+
+  /**
+   * Begins empty, and resolves when it is in step. On a bus that is off or does not hear, it stays empty and begins when
+   * that changes.
+   */
+  static async open<Value extends NonNullable<unknown> | null = CacheValue>(
+    bus: Bus,
+    name: string,
+    options: DistributedCacheOptions = {},
+  ): Promise<DistributedCache<Value>> {
+    if (typeof name !== 'string' || name === '') throw new errors.BAD_OPTION('name', 'must be a string');
+    const { appVersion, onError } = options;
+    if (appVersion !== undefined && typeof appVersion !== 'string') {
+      throw new errors.BAD_OPTION('appVersion', 'must be a string');
+    }
+    if (onError !== undefined && typeof onError !== 'function') {
+      throw new errors.BAD_OPTION('onError', 'must be a function');
+    }
+    const cache = new DistributedCache<Value>(bus, checkChannel(`/distributed-cache/${name}`, 'name'), options);
+    try {
+      // Once it is on, it listens: then this begins.
+      if (bus.isOff) await bus.connect();
+      else await cache.#begin();
+    } catch (error) {
+      await cache.close();
+      throw error;
+    }
+    if (!bus.isOff && !bus.isConnected) await cache.#untilTold();
+    return cache;
+  }
+
+  get(key: string): Value | undefined {
+    return this.#entries.values.get(key);
+  }
+
+  has(key: string): boolean {
+    return this.#entries.values.has(key);
+  }
+
+  get size(): number {
+    return this.#entries.values.size;
+  }
+
+  keys(): MapIterator<string> {
+    return this.#entries.values.keys();
+  }
+
+  values(): MapIterator<Value> {
+    return this.#entries.values.values();
+  }
+
+  entries(): MapIterator<[string, Value]> {
+    return this.#entries.values.entries();
+  }
+
+  [Symbol.iterator](): MapIterator<[string, Value]> {
+    return this.#entries.values.entries();
+  }
+
+  forEach(callback: (value: Value, key: string, cache: ReadonlyMap<string, Value>) => void): void {
+    for (const [key, value] of this.#entries.values) callback(value, key, this);
+  }
+
+  /**
+   * Takes effect here at once; resolves when it is published. Where that fails, the key is forgotten here, and the others
+   * may not have been told.
+   */
+  async set(key: string, value: Value): Promise<void> {
+    await this.#change({ op: 'set', key: checkKey(key), value: encode(value) });
+  }
+
+  /** As set(). */
+  async delete(key: string): Promise<void> {
+    await this.#change({ op: 'delete', key: checkKey(key) });
+  }
+
+  /** As set(), for all keys. */
+  async clear(): Promise<void> {
+    await this.#change({ op: 'clear' });
+  }
+
+  /**
+   * The value, or else what `compute` answers, which all are told then. Those who ask at the same time wait for the same
+   * answer. It is not kept where the key was changed meanwhile, in whichever process.
+   */
+  async getOrSet(key: string, compute: (key: string) => Value | Promise<Value>): Promise<Value> {
+    const value = this.#entries.values.get(checkKey(key));
+    if (value !== undefined) return value;
+    return this.#entries.computing.get(key) ?? this.#compute(key, compute);
+  }
+
+  /** Empties it here, and stops to listen. The others do not notice. */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    this.#bus.events.off('connected', this.#onConnected);
+    this.#bus.events.off('disconnected', this.#onDisconnected);
+    const subscription = this.#subscription;
+    this.#subscription = undefined;
+    this.#entries.forget();
+    await subscription?.unsubscribe();
+  }
+
+  /** Whether it hears of every change. */
+  get #isInStep(): boolean {
+    return this.#subscription !== undefined && this.#bus.isConnected;
+  }
+
+  #begin(): Promise<void> {
+    this.#beginning ??= this.#subscribe().catch((error: unknown) => {
+      this.#beginning = undefined;
+      throw error;
+    });
+    return this.#beginning;
+  }
+
+  async #untilTold(): Promise<void> {
+    const timer = setTimeout(this.#tell, patienceMs);
+    await this.#told;
+    clearTimeout(timer);
+  }
+
+  async #subscribe(): Promise<void> {
+    const { siteId } = this.#options;
+    const lastId = await this.#bus.lastId(this.#channel, { siteId });
+    this.#restart(lastId);
+    const subscription = await this.#bus.subscribe(this.#channel, (message) => this.#receive(message), {
+      siteId,
+      lastId,
+      onGap: ({ firstId }) => this.#restart(firstId - 1),
+    });
+    if (this.#isClosed) await subscription.unsubscribe();
+    else this.#subscription = subscription;
+  }
+
+  /** What came up to this id is not known. */
+  #restart(id: number): void {
+    this.#knownId = id;
+    this.#history.restart(id);
+    this.#entries.forget();
+  }
+
+  #compute(key: string, compute: (key: string) => Value | Promise<Value>): Promise<Value> {
+    const since = this.#knownId;
+    const isCurrent = () => this.#entries.computing.get(key) === computing;
+    const computing: Promise<Value> = Promise.resolve(key)
+      .then(compute)
+      .then((computed) => {
+        const value = encode(computed);
+        if (isCurrent() && this.#isInStep) {
+          this.#change({ op: 'set', key, value, since }).catch((err: unknown) => this.#report(err));
+        }
+        return this.#entries.values.get(key) ?? decode<Value>(value);
+      })
+      .finally(() => {
+        if (isCurrent()) this.#entries.computing.delete(key);
+      });
+    this.#entries.computing.set(key, computing);
+    return computing;
+  }
+
+  #report(err: unknown): void {
+    if (this.#options.onError) this.#options.onError(err);
+    else consoleLogger.error({ err, channel: this.#channel }, 'a cache could not publish what it computed');
+  }
+
+  async #change(change: Change): Promise<void> {
+    if (this.#isClosed) throw new errors.CACHE_CLOSED();
+    const { siteId, appVersion } = this.#options;
+    const own: Publication = { ...change, origin: this.#origin, number: ++this.#lastNumber, version: appVersion };
+    this.#entries.begin(change, this.#lastNumber);
+    try {
+      const id = await this.#bus.publish(this.#channel, own, { siteId, clientIds: [this.#origin] });
+      this.#knownId = Math.max(this.#knownId, id);
+    } catch (error) {
+      this.#entries.drop(own);
+      throw error;
+    }
+    // From here on, others may change it unheard.
+    if (!this.#isInStep) this.#entries.drop(own);
+  }
+
+  #receive({ messageId, data }: Message): void {
+    this.#knownId = Math.max(this.#knownId, messageId);
+    const published = readChange(data);
+    const change = this.#asOfThisVersion(published);
+    const holds = change !== undefined && this.#history.admits(change);
+    if (holds) this.#history.note(change, messageId);
+    const isOwn = published.origin === this.#origin;
+    if (!holds || !this.#isInStep) {
+      if (isOwn) this.#entries.drop(published);
+    } else if (!isOwn || !this.#entries.settle(published)) {
+      this.#entries.apply(change);
+    }
+  }
+
+  /** What another version has set is not for this one, but tells that the value is another now. */
+  #asOfThisVersion(published: Publication): Change | undefined {
+    if (published.op !== 'set' || published.version === this.#options.appVersion) return published;
+    return published.since === undefined ? undo(published) : undefined;
+  }
+}
+
+function checkKey(key: unknown): string {
+  if (typeof key !== 'string') throw new errors.BAD_OPTION('key', 'must be a string');
+  return key;
+}
