@@ -25,10 +25,8 @@ export function startChild(t: Test, program: URL, env: Record<string, string>): 
 export async function ask(child: Child, message: string | object): Promise<unknown> {
   const count = child.said.length;
   child.process.send(message);
-  await until(
-    () => child.said.length > count || child.process.exitCode !== null,
-    `the child answers ${message}`,
-    60_000,
-  );
+  const isOver = () => child.process.exitCode !== null || child.process.signalCode !== null;
+  await until(() => child.said.length > count || isOver(), 'the child answers', 60_000);
+  if (child.said.length === count) throw new Error('the child has ended');
   return child.said[count];
 }
