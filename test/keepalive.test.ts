@@ -96,6 +96,17 @@ t.test('a bus that does not hear itself says so, and connects until it does', as
   );
 });
 
+t.test('closing is told, once, where it is news', async (t) => {
+  const { url } = await createDatabase(t);
+  const [used, off, unused] = [openBus(t, url), openBus(t, url), openBus(t, url)];
+  const told = [used, off, unused].map(listenTo);
+  await Promise.all([used.connect(), off.connect()]);
+  await until(() => used.isConnected && off.isConnected, 'they listen');
+  off.off();
+  for (const bus of [used, off, unused]) await Promise.all([bus.close(), bus.close()]);
+  t.strictSame(told, [['connected', 'POSTBUS_CLOSED'], ['connected', 'POSTBUS_OFF'], []]);
+});
+
 t.test('neither the keepalives of others nor old ones count as its own', async (t) => {
   const database = await createDatabase(t);
   const proxy = await startDeafProxy(t, database.url);

@@ -10,6 +10,7 @@ import {
   type MessageCallback,
 } from '../src/client/index.js';
 import type {} from '../src/client/message-bus.js';
+import { type CacheValue, DistributedCache, type DistributedCacheOptions } from '../src/distributed-cache/index.js';
 import postbus, { type PostbusOptions } from '../src/fastify/index.js';
 import {
   type Bus,
@@ -315,6 +316,53 @@ export function clients(): void {
   // The global of the script
   expectType<MessageBusClient>()(MessageBus);
   MessageBus.subscribe('/a', () => {});
+}
+
+export async function caches(bus: Bus): Promise<void> {
+  const cache = await DistributedCache.open(bus, 'animals');
+  expectType<DistributedCache<CacheValue>>()(cache);
+  expectType<CacheValue | undefined>()(cache.get('a'));
+  expectType<void>()(await cache.set('a', { list: [1, new Set(['b']), new Map([[1, new Date()]])], none: undefined }));
+  expectType<void>()(await cache.delete('a'));
+  expectType<void>()(await cache.clear());
+  expectType<void>()(await cache.close());
+  // @ts-expect-error: delete() it
+  await cache.set('a', undefined);
+  // @ts-expect-error: JSON has none
+  await cache.set('a', 1n);
+  // @ts-expect-error: nor functions
+  await cache.set('a', { a: () => {} });
+  // @ts-expect-error: keys are strings
+  await cache.set(1, 'a');
+  // @ts-expect-error: which bus?
+  await DistributedCache.open('animals');
+  // @ts-expect-error: it begins with open()
+  new DistributedCache(bus, 'animals');
+  // @ts-expect-error: misspelt
+  await DistributedCache.open(bus, 'animals', { app_version: '1' });
+
+  interface Animal {
+    legs: number;
+    names?: Set<string>;
+  }
+  const options: DistributedCacheOptions = {
+    siteId: 's',
+    appVersion: '1',
+    onError: (error) => bus.publish('/a', error),
+  };
+  const animals = await DistributedCache.open<Animal>(bus, 'animals', options);
+  expectType<Animal | undefined>()(animals.get('frog'));
+  expectType<Animal>()(await animals.getOrSet('frog', () => ({ legs: 4 })));
+  expectType<Animal>()(await animals.getOrSet('frog', async (key) => ({ legs: key.length, names: new Set([key]) })));
+  expectType<number>()(animals.size);
+  const map: ReadonlyMap<string, Animal> = animals;
+  expectType<[string, Animal][]>()([...map]);
+  // @ts-expect-error: no animal
+  await animals.set('frog', { wings: 2 });
+  // @ts-expect-error: no animal
+  await animals.getOrSet('frog', () => 4);
+  // @ts-expect-error: the values of a cache are never undefined
+  await DistributedCache.open<string | undefined>(bus, 'animals');
 }
 
 export function failures(error: unknown): void {

@@ -2,6 +2,7 @@
 import Fastify from 'fastify';
 import { type Bus, createBus, type Message, printMigration } from 'postbus';
 import { MessageBusClient } from 'postbus/client';
+import { DistributedCache } from 'postbus/distributed-cache';
 import postbus from 'postbus/fastify';
 
 const bus: Bus = createBus({ connectionString: 'postgres://nobody@127.0.0.1:1/none' });
@@ -11,6 +12,9 @@ const decorated: Bus = app.messageBus;
 
 const failure: unknown = await decorated.publish('/chat', { hello: 'world' }).catch((error: unknown) => error);
 if (!(failure instanceof Error && 'code' in failure && failure.code === 'POSTBUS_NO_SERVER')) throw failure;
+
+const unopened: unknown = await DistributedCache.open<number>(bus, 'animals').catch((error: unknown) => error);
+if (!(unopened instanceof Error && 'code' in unopened && unopened.code === 'POSTBUS_NO_SERVER')) throw unopened;
 
 const handler = (message: Message): string => message.channel;
 if (typeof handler !== 'function' || !(await printMigration('bus')).includes('publish_many'))
