@@ -87,7 +87,7 @@ t.test(
     const stop = disturb(database);
     t.strictSame((await work(children, 400, 20, true)).flat(), []);
     await stop();
-  t.strictSame((await work(children, 50, 20, true)).flat(), []);
+    t.strictSame((await work(children, 50, 20, true)).flat(), []);
 
     // Each has heard all when it shows what every other one has set since it listens again.
     await until(async () => {
