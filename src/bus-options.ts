@@ -1,5 +1,5 @@
 import type { Id } from './arguments.js';
-import type { DatabaseOptions } from './database/database.js';
+import type { DatabaseOptions } from './database/pooled-postgres.js';
 import type { Logger } from './logger.js';
 import type { Gap } from './subscription.js';
 

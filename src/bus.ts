@@ -11,8 +11,10 @@ import {
 import type { BusOptions, OffOptions, PublishOptions, Settings, SiteOptions, SubscribeOptions } from './bus-options.js';
 import { checkPublication } from './check-publication.js';
 import { ClientFilters, type ClientMessageFilter } from './client-filters.js';
-import { checkConnectionString, Database } from './database/database.js';
+import { Database } from './database/database.js';
 import { checkSchema, migrate } from './database/migrate.js';
+import { PooledPostgres } from './database/pooled-postgres.js';
+import type { Postgres } from './database/postgres.js';
 import { type Diagnostics, diagnose } from './diagnostics.js';
 import { Dispatcher } from './dispatcher/dispatcher.js';
 import { errors } from './errors.js';
@@ -48,19 +50,13 @@ export class Bus {
   /** What the plugin asks whether clients may see a message. */
   readonly clientFilters: ClientFilters;
 
-  constructor(options: BusOptions) {
+  constructor(options: Omit<BusOptions, 'connectionString' | 'pool'>, postgres: Postgres) {
     const schema = options.schema ?? 'message_bus';
     checkSchema(schema);
-    if (options.pool && options.connectionString !== undefined) {
-      throw new errors.BAD_OPTION('connectionString', 'comes with a pool. Give one of the two');
-    }
-    checkConnectionString(options.connectionString);
     this.#logger = options.logger ?? consoleLogger;
     this.clientFilters = new ClientFilters(this.#logger);
     this.#events = new BusEventEmitter((err) => this.#logger.error({ err }, 'a listener of bus.events failed'));
-    this.#database = new Database(options, schema, (err) =>
-      this.#logger.warn({ err }, 'an idle database connection broke; the pool replaces it'),
-    );
+    this.#database = new Database(postgres, schema, options.queryTimeout);
     this.#reader = new Reader(this.#database);
     this.#publisher = new Publisher(this.#database);
     this.dispatcher = new Dispatcher({
@@ -79,7 +75,7 @@ export class Bus {
   /** Creates the schema or brings it up to date; safe to call from every node at each start. */
   async migrate(): Promise<void> {
     this.#checkOpen();
-    await migrate(this.#database.pool, this.#database.schema);
+    await migrate(this.#database.postgres, this.#database.schema);
   }
 
   /** Checks that the database and its schema are there, and starts to listen. Later losses are mended in the background. */
@@ -294,5 +290,9 @@ const drainMs = 5_000;
 
 /** A bus on a Postgres database. It connects when it is first used. */
 export function createBus(options: BusOptions = {}): Bus {
-  return new Bus(options);
+  const logger = options.logger ?? consoleLogger;
+  const postgres = new PooledPostgres(options, (err) =>
+    logger.warn({ err }, 'an idle database connection broke; the pool replaces it'),
+  );
+  return new Bus(options, postgres);
 }

@@ -30,7 +30,7 @@ export interface SettingsChange {
  * Reads a payload, see sql/internal/notification.sql; undefined when it is not one of ours or its keyed hash is wrong:
  * any role may NOTIFY, and only the functions and the nodes know the key.
  */
-export function parsePayload(payload: string, key: Buffer): Notice[] | SignOfLife | SettingsChange | undefined {
+export function parsePayload(payload: string, key: Uint8Array): Notice[] | SignOfLife | SettingsChange | undefined {
   const end = payload.indexOf('\n');
   const [version, hash] = payload.slice(0, Math.max(end, 0)).split('\t');
   if (version !== '1' || hash === undefined) return undefined;
@@ -46,7 +46,7 @@ export function parsePayload(payload: string, key: Buffer): Notice[] | SignOfLif
   return (each.length > 1 ? each.map((line) => Buffer.from(line).toString()) : each).map(parseLine);
 }
 
-function isSigned(lines: string, hash: string, key: Buffer): boolean {
+function isSigned(lines: string, hash: string, key: Uint8Array): boolean {
   const given = Buffer.from(hash, 'hex');
   const inner = createHash('sha256').update(key).update(lines).digest();
   const wanted = createHash('sha256').update(key).update(inner).digest();

@@ -30,7 +30,7 @@ export class Notifications {
   readonly #forgeries: OnceAMinute;
   readonly received = new Meter();
   readonly node = `${hostname()}/${process.pid}/${randomUUID().slice(0, 8)}`;
-  #key: Buffer | undefined;
+  #key: Uint8Array | undefined;
   #isOutageKnown = false;
   #isWanted = false;
   #isPaused = false;
@@ -120,7 +120,7 @@ export class Notifications {
         if (this.#listener === listener) act(...args);
       };
     const listener = new Listener({
-      connection: this.options.database.connection,
+      newConnection: () => this.options.database.postgres.newListeningConnection(),
       channel: () => this.askChannel(),
       onPayload: ifCurrent((payload) => this.#receive(payload)),
       onConnected: ifCurrent(() => {
@@ -139,7 +139,7 @@ export class Notifications {
   /** The NOTIFY channel, a secret kept in the database together with the key that payloads are signed with. */
   async askChannel(): Promise<string> {
     const { database } = this.options;
-    const rows = await database.read<{ notify_channel: string; notify_key: Buffer }>(
+    const rows = await database.read<{ notify_channel: string; notify_key: Uint8Array }>(
       `select notify_channel, notify_key from ${database.name('node_state')}()`,
     );
     const state = rows[0];

@@ -3,9 +3,9 @@
 import type { FastifyInstance } from 'fastify';
 import {
   type Callback,
+  type Diagnostics as ClientDiagnostics,
   type ClientSettings,
   type ClientStatus,
-  type Diagnostics,
   MessageBusClient,
   type MessageCallback,
 } from '../src/client/index.js';
@@ -299,7 +299,7 @@ export function clients(): void {
 
   expectType<ClientStatus>()(client.status());
   expectType<'started' | 'paused' | 'stopped'>()(client.status());
-  expectType<Diagnostics>()(client.diagnostics());
+  expectType<ClientDiagnostics>()(client.diagnostics());
   expectType<Callback[]>()(client.callbacks);
   expectType<string>()(client.clientId);
   for (const each of [client.start(), client.stop(), client.pause(), client.resume()]) expectType<void>()(each);

@@ -47,7 +47,9 @@ postbus serve runs in this folder.
 /** By SQL, and not through a bus: what JSON.parse makes of large numbers is not what was written. */
 async function publish(args: Arguments, values: unknown[]): Promise<number | undefined> {
   const { Database } = await import('../database/database.js');
-  const database = new Database({ connectionString: await findDatabaseUrl(args) }, args.schema, () => {});
+  const { PooledPostgres } = await import('../database/pooled-postgres.js');
+  const postgres = new PooledPostgres({ connectionString: await findDatabaseUrl(args) }, () => {});
+  const database = new Database(postgres, args.schema);
   try {
     const rows = await database.query<{ id: number }>(
       `select ${database.name('publish')}($1, $2, $3, $4, $5, $6, $7, $8) as id`,

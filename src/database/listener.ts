@@ -1,10 +1,7 @@
-import { Socket } from 'node:net';
-import type { Duplex } from 'node:stream';
-import type pg from 'pg';
-import pgListen, { type Subscriber } from 'pg-listen';
+import type { ListeningConnection } from './postgres.js';
 
 export interface ListenerOptions {
-  connection: pg.ClientConfig;
+  newConnection: () => ListeningConnection;
   /** Asked for before each connect: the NOTIFY channel is a secret kept in the database. */
   channel: () => Promise<string>;
   onPayload: (payload: string) => void;
@@ -16,21 +13,8 @@ export interface ListenerOptions {
 
 const minRetryMs = 50;
 const maxRetryMs = 2_000;
-// A connection whose other end vanished without a word is noticed by a query that gets no answer.
-const checkEveryMs = 15_000;
-const queryTimeoutMs = 10_000;
-const closeGraceMs = 500;
 
-interface Connection {
-  subscriber: Subscriber;
-  /** Where the other end has vanished, a polite close waits for ever. */
-  destroy: () => void;
-}
-
-/**
- * The one connection that LISTENs. It is never inside a transaction (nothing would be delivered), and does nothing
- * else. pg-listen holds one connection; when that is lost, this starts another one, for as long as it takes.
- */
+/** Holds one connection that LISTENs; when that is lost, starts another one, for as long as it takes. */
 export class Listener {
   #running: Promise<void> | undefined;
   #closed = false;
@@ -70,19 +54,18 @@ export class Listener {
 
   /** One connection's life; resolves to why it ended. */
   async #listenUntilLost(onConnected: () => void): Promise<unknown> {
-    let connection: Connection | undefined;
+    let connection: ListeningConnection | undefined;
     try {
       const channel = await this.options.channel();
       if (this.#closed) return undefined;
-      connection = this.#newConnection();
-      const { events, notifications } = connection.subscriber;
-      const lost = new Promise<unknown>((resolve) => {
-        events.on('error', resolve);
+      connection = this.options.newConnection();
+      const givenUp = new Promise<unknown>((resolve) => {
         this.#wake = () => resolve(undefined);
         this.#lose = resolve;
       });
-      notifications.on(channel, (payload: unknown) => this.options.onPayload(String(payload)));
-      await Promise.race([connect(connection.subscriber, channel), lost.then(rejectWith)]);
+      const lost = Promise.race([connection.lost, givenUp]);
+      const listening = connection.listen(channel, (payload) => this.options.onPayload(payload));
+      await Promise.race([listening, lost.then(rejectWith)]);
       if (this.#closed) return undefined;
       onConnected();
       this.options.onConnected();
@@ -92,30 +75,8 @@ export class Listener {
     } finally {
       this.#wake = () => {};
       this.#lose = () => {};
-      if (connection) await end(connection);
+      await connection?.close();
     }
-  }
-
-  #newConnection(): Connection {
-    const { connection } = this.options;
-    const connect = connection.stream ?? (() => new Socket());
-    let stream: Duplex | undefined;
-    const subscriber = pgListen.default(
-      {
-        ...connection,
-        application_name: 'postbus listener',
-        query_timeout: queryTimeoutMs,
-        connectionTimeoutMillis: queryTimeoutMs,
-        stream: (...settings: unknown[]) => {
-          stream = Reflect.apply(connect, undefined, settings);
-          return stream;
-        },
-      },
-      // retryLimit 1 means no attempt of its own: it would keep the old name of the channel, not notice that it was
-      // closed meanwhile, and give up for good where the first query on a new connection fails.
-      { retryLimit: 1, paranoidChecking: checkEveryMs, parse: (payload) => payload },
-    );
-    return { subscriber, destroy: () => stream?.destroy() };
   }
 
   #sleep(ms: number): Promise<void> {
@@ -131,17 +92,4 @@ export class Listener {
 
 function rejectWith(error: unknown): never {
   throw error ?? new Error('closed');
-}
-
-async function connect(subscriber: Subscriber, channel: string): Promise<void> {
-  await subscriber.connect();
-  await subscriber.listenTo(channel);
-}
-
-async function end({ subscriber, destroy }: Connection): Promise<void> {
-  const grace = setTimeout(destroy, closeGraceMs);
-  // What fails here is the end of a connection that is being given up.
-  await subscriber.close().catch(() => {});
-  clearTimeout(grace);
-  destroy();
 }

@@ -1,8 +1,19 @@
 import { readdir, readFile } from 'node:fs/promises';
-import { CompiledQuery, type DialectAdapter, Kysely, Migrator, PostgresAdapter, PostgresDialect } from 'kysely';
+import {
+  CompiledQuery,
+  type DatabaseConnection,
+  type Dialect,
+  type Driver,
+  Kysely,
+  Migrator,
+  PostgresAdapter,
+  PostgresIntrospector,
+  PostgresQueryCompiler,
+} from 'kysely';
 import pg from 'pg';
 import { errors } from '../errors.js';
 import { codedError } from './coded-error.js';
+import type { Postgres, RunStatement } from './postgres.js';
 
 // src/database/ and dist/database/ lie equally deep.
 const migrationsFolder = new URL('../../migrations/', import.meta.url);
@@ -18,65 +29,75 @@ const migrationLockTable = 'schema_migration_lock';
  *
  * @throws POSTBUS_NEWER_SCHEMA when a newer postbus has migrated it; POSTBUS_NO_PERMISSION when the role may not.
  */
-export async function migrate(pool: pg.Pool, schema: string): Promise<void> {
+export async function migrate(postgres: Postgres, schema: string): Promise<void> {
   checkSchema(schema);
   const { files, functions } = await load();
-  let client: pg.PoolClient | undefined;
   try {
-    client = await pool.connect();
-    // Otherwise those who wait for the lock might not see what was done meanwhile.
-    await client.query('begin isolation level read committed');
-    await client.query('select pg_advisory_xact_lock(hashtextextended($1, 0))', [`postbus migrate ${schema}`]);
-    await checkEncoding(client);
-    await createSchema(client, schema);
-    await client.query(preamble(schema));
-    await migrateTables(client, schema, files);
-    await client.query(functions);
-    await client.query(lockDown);
-    await client.query('commit');
-    client.release();
+    // Read committed: otherwise those who wait for the lock might not see what was done meanwhile.
+    await postgres.transaction(async (statement) => {
+      await statement('select pg_advisory_xact_lock(hashtextextended($1, 0))', [`postbus migrate ${schema}`]);
+      await checkEncoding(statement);
+      await createSchema(statement, schema);
+      await statement(preamble(schema));
+      await migrateTables(statement, schema, files);
+      await statement(functions);
+      await statement(lockDown);
+    });
   } catch (error) {
-    // Ends the connection, and with it the transaction.
-    client?.release(true);
     throw codedError(error, schema);
   }
 }
 
 /** Channels and data are any Unicode; in another encoding, one client's could not be read, nor what is read with it. */
-async function checkEncoding(client: pg.PoolClient): Promise<void> {
-  const { rows } = await client.query<{ server_encoding: string }>('show server_encoding');
-  const encoding = rows[0]?.server_encoding ?? '';
+async function checkEncoding(statement: RunStatement): Promise<void> {
+  const [row] = await statement<{ server_encoding: string }>('show server_encoding');
+  const encoding = row?.server_encoding ?? '';
   if (encoding !== 'UTF8') throw new errors.NOT_UTF8(encoding);
 }
 
 /** "if not exists" would ask for the right to create schemas even where somebody has made this one for us. */
-async function createSchema(client: pg.PoolClient, schema: string): Promise<void> {
-  const { rowCount } = await client.query('select from pg_namespace where nspname = $1', [schema]);
-  if (rowCount === 0) await client.query(`create schema ${pg.escapeIdentifier(schema)}`);
+async function createSchema(statement: RunStatement, schema: string): Promise<void> {
+  const rows = await statement('select from pg_namespace where nspname = $1', [schema]);
+  if (rows.length === 0) await statement(`create schema ${pg.escapeIdentifier(schema)}`);
 }
 
 /**
  * The lock of the schema is held already. Kysely's own is one for the whole database and held by the session: it would
  * wait for an application's migration that calls this one, and fail to be released after an error, hiding that.
  */
-class UnlockedDialect extends PostgresDialect {
-  override createAdapter(): DialectAdapter {
-    return new UnlockedAdapter();
-  }
-}
-
 class UnlockedAdapter extends PostgresAdapter {
   override async acquireMigrationLock(): Promise<void> {}
   override async releaseMigrationLock(): Promise<void> {}
 }
 
-/** Runs what is new, in the transaction that the client has open. */
-async function migrateTables(client: pg.PoolClient, schema: string, files: [string, string][]): Promise<void> {
-  // Kysely gives the client back after each query; it is the caller's.
-  const { release } = client;
-  client.release = () => {};
-  const pool = { connect: async () => client, end: async () => {} };
-  const db = new Kysely<Record<string, never>>({ dialect: new UnlockedDialect({ pool }) });
+/** Kysely on a transaction that is open. */
+function dialectOf(statement: RunStatement): Dialect {
+  const connection: DatabaseConnection = {
+    executeQuery: async <Row>({ sql, parameters }: CompiledQuery) => ({ rows: await statement<Row>(sql, parameters) }),
+    streamQuery: () => {
+      throw new Error('migrations stream nothing');
+    },
+  };
+  const driver: Driver = {
+    init: async () => {},
+    acquireConnection: async () => connection,
+    beginTransaction: async () => {},
+    commitTransaction: async () => {},
+    rollbackTransaction: async () => {},
+    releaseConnection: async () => {},
+    destroy: async () => {},
+  };
+  return {
+    createAdapter: () => new UnlockedAdapter(),
+    createDriver: () => driver,
+    createIntrospector: (db) => new PostgresIntrospector(db),
+    createQueryCompiler: () => new PostgresQueryCompiler(),
+  };
+}
+
+/** Runs what is new. */
+async function migrateTables(statement: RunStatement, schema: string, files: [string, string][]): Promise<void> {
+  const db = new Kysely<Record<string, never>>({ dialect: dialectOf(statement) });
   const up = (text: string) => async (db: Kysely<unknown>) => {
     await db.executeQuery(CompiledQuery.raw(text));
   };
@@ -89,9 +110,7 @@ async function migrateTables(client: pg.PoolClient, schema: string, files: [stri
     migrationTableSchema: schema,
     disableTransactions: true,
   });
-  const { error } = await migrator.migrateToLatest().finally(() => {
-    client.release = release;
-  });
+  const { error } = await migrator.migrateToLatest();
   if (error) throw newerSchema(error, schema) ?? error;
 }
 

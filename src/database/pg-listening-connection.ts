@@ -1,0 +1,53 @@
+import { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
+import type pg from 'pg';
+import pgListen, { type Subscriber } from 'pg-listen';
+import type { ListeningConnection } from './postgres.js';
+
+// A connection whose other end vanished without a word is noticed by a query that gets no answer.
+const checkEveryMs = 15_000;
+const queryTimeoutMs = 10_000;
+const closeGraceMs = 500;
+
+/** Never inside a transaction, where nothing would be delivered: it does nothing else. pg-listen holds it. */
+export class PgListeningConnection implements ListeningConnection {
+  readonly #subscriber: Subscriber;
+  #stream: Duplex | undefined;
+  readonly lost: Promise<unknown>;
+
+  constructor(config: pg.ClientConfig) {
+    const connect = config.stream ?? (() => new Socket());
+    this.#subscriber = pgListen.default(
+      {
+        ...config,
+        application_name: 'postbus listener',
+        query_timeout: queryTimeoutMs,
+        connectionTimeoutMillis: queryTimeoutMs,
+        stream: (...settings: unknown[]) => {
+          const stream: Duplex = Reflect.apply(connect, undefined, settings);
+          this.#stream = stream;
+          return stream;
+        },
+      },
+      // retryLimit 1 means no attempt of its own: it would keep the old name of the channel, not notice that it was
+      // closed meanwhile, and give up for good where the first query on a new connection fails.
+      { retryLimit: 1, paranoidChecking: checkEveryMs, parse: (payload) => payload },
+    );
+    this.lost = new Promise((resolve) => this.#subscriber.events.on('error', resolve));
+  }
+
+  async listen(channel: string, onPayload: (payload: string) => void): Promise<void> {
+    this.#subscriber.notifications.on(channel, (payload: unknown) => onPayload(String(payload)));
+    await this.#subscriber.connect();
+    await this.#subscriber.listenTo(channel);
+  }
+
+  async close(): Promise<void> {
+    // Where the other end has vanished, a polite close waits for ever.
+    const grace = setTimeout(() => this.#stream?.destroy(), closeGraceMs);
+    // What fails here is the end of a connection that is being given up.
+    await this.#subscriber.close().catch(() => {});
+    clearTimeout(grace);
+    this.#stream?.destroy();
+  }
+}

@@ -1,0 +1,121 @@
+import { once } from 'node:events';
+import { Socket } from 'node:net';
+import pg from 'pg';
+import { errors } from '../errors.js';
+import { PgListeningConnection } from './pg-listening-connection.js';
+import type { ListeningConnection, Postgres, Query, RunStatement } from './postgres.js';
+
+export interface DatabaseOptions {
+  /** `postgres://user:password@host:port/database`. Without it and without a pool, the PG… environment variables count. */
+  connectionString?: string | undefined;
+  /**
+   * A pool to share. It is not ended by close(). The connection that listens is one more beside it, with the settings of
+   * the pool, but for a `Client` class of its own and `onConnect`.
+   */
+  pool?: pg.Pool | undefined;
+  /**
+   * Ms that Postgres may take to answer, and that a message waits for others who hold its channel: 30,000 unless said
+   * otherwise, at least 1000. Then the call is rejected: with POSTBUS_CONNECTION_LOST or POSTBUS_LOCKED.
+   */
+  queryTimeout?: number | undefined;
+}
+
+const types: pg.CustomTypesConfig = {
+  getTypeParser: (oid, format) =>
+    oid === pg.types.builtins.INT8 && format !== 'binary' ? Number : pg.types.getTypeParser(oid, format),
+};
+
+const closeGraceMs = 500;
+
+/** pg would complain of it at the first connection, in the words of its URL parser. @throws POSTBUS_BAD_OPTION */
+function checkConnectionString(connectionString: unknown): void {
+  if (connectionString === undefined) return;
+  try {
+    if (typeof connectionString === 'string' && connectionString !== '') {
+      new pg.Client({ connectionString });
+      return;
+    }
+  } catch {
+    // It holds the password, so it is not repeated.
+  }
+  throw new errors.BAD_OPTION('connectionString', 'must be a URL such as postgres://user:password@host:5432/database');
+}
+
+/** A server, by way of a pool. The listener has a connection of its own beside it. */
+export class PooledPostgres implements Postgres {
+  readonly #pool: pg.Pool;
+  readonly #owned: boolean;
+  /** Of our own pool: where the other end has vanished, a polite close waits for ever. */
+  readonly #sockets = new Set<Socket>();
+  #closed = false;
+
+  constructor({ connectionString, pool }: DatabaseOptions, onIdleError: (error: Error) => void) {
+    if (pool && connectionString !== undefined) {
+      throw new errors.BAD_OPTION('connectionString', 'comes with a pool. Give one of the two');
+    }
+    checkConnectionString(connectionString);
+    this.#owned = pool === undefined;
+    this.#pool =
+      pool ??
+      new pg.Pool({
+        ...(connectionString === undefined ? {} : { connectionString }),
+        application_name: 'postbus',
+        connectionTimeoutMillis: 10_000,
+        keepAlive: true,
+        // An idle connection that breaks tells nobody but the pool, and is replaced by it.
+        allowExitOnIdle: true,
+        stream: () => this.#newSocket(),
+      });
+    if (this.#owned) {
+      this.#pool.on('error', (error) => {
+        if (!this.#closed) onIdleError(error);
+      });
+    }
+  }
+
+  async query<Row extends pg.QueryResultRow>({ timeout, ...query }: Query): Promise<Row[]> {
+    // A setting of connections, says pg's documentation; it is one of queries too, and the pool may be the user's.
+    const config = { ...query, types, query_timeout: timeout };
+    return (await this.#pool.query<Row>(config)).rows;
+  }
+
+  async transaction(run: (statement: RunStatement) => Promise<void>): Promise<void> {
+    const client = await this.#pool.connect();
+    try {
+      await client.query('begin isolation level read committed');
+      await run(async (text, values) => (await client.query(text, values && [...values])).rows);
+      await client.query('commit');
+      client.release();
+    } catch (error) {
+      // Ends the connection, and with it the transaction.
+      client.release(true);
+      throw error;
+    }
+  }
+
+  /** It connects with all that the pool gives its own clients. */
+  newListeningConnection(): ListeningConnection {
+    const { options } = this.#pool;
+    // pg hides the password from spreading.
+    return new PgListeningConnection({ ...options, password: options.password });
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    if (!this.#owned) return;
+    const cutOff = setTimeout(() => {
+      for (const socket of this.#sockets) socket.destroy();
+    }, closeGraceMs);
+    await this.#pool.end();
+    // The pool does not wait for its connections to be gone.
+    await Promise.all([...this.#sockets].map((socket) => once(socket, 'close')));
+    clearTimeout(cutOff);
+  }
+
+  #newSocket(): Socket {
+    const socket = new Socket();
+    this.#sockets.add(socket);
+    socket.once('close', () => this.#sockets.delete(socket));
+    return socket;
+  }
+}
