@@ -75,7 +75,7 @@ export class Bus {
   /** Creates the schema or brings it up to date; safe to call from every node at each start. */
   async migrate(): Promise<void> {
     this.#checkOpen();
-    await migrate(this.#database.postgres, this.#database.schema);
+    await migrate((run) => this.#database.postgres.transaction(run), this.#database.schema);
   }
 
   /** Checks that the database and its schema are there, and starts to listen. Later losses are mended in the background. */

@@ -100,8 +100,13 @@ export const errors = {
   ),
   POOL_ENDED: createError<[]>(
     'POSTBUS_POOL_ENDED',
-    'The pool that this bus was given has been ended. Close the bus first, then its pool.',
+    'The pool or PGlite that this bus was given has been ended. Close the bus first, then what it was given.',
     503,
+  ),
+  NO_PGLITE: createError<[]>(
+    'POSTBUS_NO_PGLITE',
+    'The bus in memory needs the package @electric-sql/pglite: npm install --save-dev @electric-sql/pglite',
+    500,
   ),
   DEAF: createError<[number]>(
     'POSTBUS_DEAF',

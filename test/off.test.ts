@@ -1,7 +1,6 @@
 import { once } from 'node:events';
 import pg from 'pg';
 import t, { type Test } from 'tap';
-import type { Bus } from '../src/index.js';
 import { openBus } from './helpers/bus.js';
 import { createDatabase } from './helpers/database.js';
 import { listen, poll } from './helpers/server.js';
@@ -138,45 +137,6 @@ t.test('closed while it is off, or just turned off', async (t) => {
   bus.off();
   await bus.close();
   t.equal(await listeners(), 0);
-});
-
-t.test('close() twice, and every use after it', async (t) => {
-  const { database, bus } = await open(t);
-  const subscription = await bus.subscribe('/a', () => {});
-  t.equal(bus.close(), bus.close());
-  await bus.close();
-  await bus.close();
-  await subscription.unsubscribe();
-  t.equal(bus.isConnected, false);
-  const uses: Record<string, (bus: Bus) => unknown> = {
-    migrate: (bus) => bus.migrate(),
-    connect: (bus) => bus.connect(),
-    publish: (bus) => bus.publish('/a', 1),
-    subscribe: (bus) => bus.subscribe('/a', () => {}),
-    unsubscribe: (bus) => bus.unsubscribe('/a', () => {}),
-    registerClientMessageFilter: (bus) => bus.registerClientMessageFilter('/a', () => true),
-    backlog: (bus) => bus.backlog('/a'),
-    globalBacklog: (bus) => bus.globalBacklog(),
-    lastId: (bus) => bus.lastId('/a'),
-    lastIds: (bus) => bus.lastIds(['/a']),
-    lastMessage: (bus) => bus.lastMessage('/a'),
-    getMessage: (bus) => bus.getMessage('/a', 1),
-    configure: (bus) => bus.configure({}),
-    expireAllBacklogs: (bus) => bus.expireAllBacklogs(),
-    reset: (bus) => bus.reset(),
-    diagnostics: (bus) => bus.diagnostics(),
-    off: (bus) => bus.off(),
-    on: (bus) => bus.on(),
-  };
-  const methods = Object.entries(Object.getOwnPropertyDescriptors(Object.getPrototypeOf(bus)))
-    .filter(([, { value }]) => typeof value === 'function')
-    .map(([name]) => name);
-  t.strictSame([...Object.keys(uses), 'close', 'constructor'].sort(), methods.sort());
-  for (const [name, use] of Object.entries(uses)) {
-    await t.rejects(async () => use(bus), { code: 'POSTBUS_CLOSED' }, name);
-  }
-  const next = openBus(t, database.url);
-  t.equal(await next.publish('/a', 1), 1, 'another bus works');
 });
 
 t.test('closing one bus leaves others alone, also on the same pool', async (t) => {

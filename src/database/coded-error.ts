@@ -43,7 +43,7 @@ function translate(error: unknown, schema: string): Error {
   const state = sqlState(error);
   switch (state) {
     case undefined:
-      if (/^Cannot use a pool after calling end/.test(error.message)) return new errors.POOL_ENDED();
+      if (/^Cannot use a pool after calling end|^PGlite is clos/.test(error.message)) return new errors.POOL_ENDED();
       if (isUnreachable(error)) return new errors.NO_SERVER(message);
       return isLoss(error) ? new errors.CONNECTION_LOST(message) : error;
     case '28P01':

@@ -29,12 +29,12 @@ const migrationLockTable = 'schema_migration_lock';
  *
  * @throws POSTBUS_NEWER_SCHEMA when a newer postbus has migrated it; POSTBUS_NO_PERMISSION when the role may not.
  */
-export async function migrate(postgres: Postgres, schema: string): Promise<void> {
+export async function migrate(transaction: Postgres['transaction'], schema: string): Promise<void> {
   checkSchema(schema);
   const { files, functions } = await load();
   try {
     // Read committed: otherwise those who wait for the lock might not see what was done meanwhile.
-    await postgres.transaction(async (statement) => {
+    await transaction(async (statement) => {
       await statement('select pg_advisory_xact_lock(hashtextextended($1, 0))', [`postbus migrate ${schema}`]);
       await checkEncoding(statement);
       await createSchema(statement, schema);

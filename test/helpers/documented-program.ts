@@ -8,9 +8,13 @@ const root = fileURLToPath(new URL('../../', import.meta.url));
 
 /**
  * Compiles TypeScript of a page as strictly as our own and runs it, on a free port in place of 3000. Its output, which
- * begins with the address once it listens, is in `output()`; it is ended with the test.
+ * begins with the address once it listens, is in `output()`; it is ended with the test, if it has not `ended` by itself.
  */
-export async function runProgram(t: Test, source: string, databaseUrl: string): Promise<{ output: () => string }> {
+export async function runProgram(
+  t: Test,
+  source: string,
+  databaseUrl: string,
+): Promise<{ output: () => string; ended: Promise<number | null> }> {
   // Inside the package, where it finds itself by its name.
   const folder = await mkdtemp(`${root}test/program-`);
   t.teardown(() => rm(folder, { recursive: true }));
@@ -24,7 +28,7 @@ export async function runProgram(t: Test, source: string, databaseUrl: string): 
   const child = spawn(process.execPath, [file.replace('.mts', '.mjs')], {
     env: { ...process.env, DATABASE_URL: databaseUrl },
   });
-  const ended = new Promise((resolve) => child.once('close', resolve));
+  const ended = new Promise<number | null>((resolve) => child.once('close', resolve));
   t.teardown(async () => {
     child.kill();
     await ended;
@@ -35,7 +39,7 @@ export async function runProgram(t: Test, source: string, databaseUrl: string): 
       output += text;
     });
   }
-  return { output: () => output };
+  return { output: () => output, ended };
 }
 
 const { config } = ts.readConfigFile(`${root}tsconfig.json`, ts.sys.readFile);

@@ -4,6 +4,7 @@ import { type Bus, createBus, type Message, printMigration } from 'postbus';
 import { MessageBusClient } from 'postbus/client';
 import { DistributedCache } from 'postbus/distributed-cache';
 import postbus from 'postbus/fastify';
+import { createMemoryBus } from 'postbus/memory';
 
 const bus: Bus = createBus({ connectionString: 'postgres://nobody@127.0.0.1:1/none' });
 const app = Fastify();
@@ -24,4 +25,9 @@ const client = new MessageBusClient({ baseUrl: 'http://127.0.0.1:1/' });
 client.stop();
 client.subscribe('/chat', (data: { hello: string }, _globalId: number, _messageId: number) => data.hello, 0);
 if (client.status() !== 'stopped' || client.callbacks[0]?.last_id !== 0) throw new Error('no client');
+// PGlite is optional, and not there.
+const memory: Bus = createMemoryBus();
+const missing: unknown = await memory.publish('/chat', 1).catch((error: unknown) => error);
+if (!(missing instanceof Error && 'code' in missing && missing.code === 'POSTBUS_NO_PGLITE')) throw missing;
+await memory.close();
 await bus.close();

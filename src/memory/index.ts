@@ -1,0 +1,23 @@
+import { Bus } from '../bus.js';
+import type { BusOptions } from '../bus-options.js';
+import type { DatabaseOptions } from '../database/pooled-postgres.js';
+import { type PgliteDatabase, PglitePostgres } from './pglite-postgres.js';
+
+export type { Bus } from '../bus.js';
+export type { PgliteDatabase } from './pglite-postgres.js';
+
+export interface MemoryBusOptions extends Omit<BusOptions, keyof DatabaseOptions> {
+  /**
+   * A PGlite to share, with other buses or with the application. It is not closed by close(). Default: one of its own, in
+   * memory.
+   */
+  pglite?: PgliteDatabase | undefined;
+}
+
+/**
+ * A bus on a Postgres inside this process, for tests and for applications of one process. It needs the package
+ * `@electric-sql/pglite`, no server and no migration: it migrates before it is first used.
+ */
+export function createMemoryBus({ pglite, schema = 'message_bus', ...options }: MemoryBusOptions = {}): Bus {
+  return new Bus({ ...options, schema }, new PglitePostgres(schema, pglite));
+}
