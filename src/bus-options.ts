@@ -1,4 +1,5 @@
 import type { Id } from './arguments.js';
+import type { Codec } from './codec.js';
 import type { DatabaseOptions } from './database/pooled-postgres.js';
 import type { Logger } from './logger.js';
 import type { Gap } from './subscription.js';
@@ -13,6 +14,8 @@ export interface BusOptions extends DatabaseOptions {
    * anew. 60000 unless said otherwise; 0 for none.
    */
   keepaliveInterval?: number | undefined;
+  /** For data that JSON cannot carry. */
+  codec?: Codec | undefined;
 }
 
 export interface SiteOptions {

@@ -11,6 +11,7 @@ import {
 import type { BusOptions, OffOptions, PublishOptions, Settings, SiteOptions, SubscribeOptions } from './bus-options.js';
 import { checkPublication } from './check-publication.js';
 import { ClientFilters, type ClientMessageFilter } from './client-filters.js';
+import { type Codec, checkCodec, encode } from './codec.js';
 import { Database } from './database/database.js';
 import { checkSchema, migrate } from './database/migrate.js';
 import { PooledPostgres } from './database/pooled-postgres.js';
@@ -20,7 +21,7 @@ import { Dispatcher } from './dispatcher/dispatcher.js';
 import { errors } from './errors.js';
 import { BusEventEmitter, type BusEvents } from './events.js';
 import { consoleLogger, type Logger } from './logger.js';
-import type { Message } from './message.js';
+import type { Message, StoredMessage } from './message.js';
 import { Meter } from './meter.js';
 import { Notifications } from './notifications.js';
 import { Publisher } from './publisher.js';
@@ -39,6 +40,7 @@ export class Bus {
   readonly #notifications: Notifications;
   readonly #logger: Logger;
   readonly #events: BusEventEmitter;
+  readonly #codec: Codec | undefined;
   readonly #subscriptions = new Set<CallbackSubscription>();
   readonly #published = new Meter();
   #isOff = false;
@@ -54,7 +56,8 @@ export class Bus {
     const schema = options.schema ?? 'message_bus';
     checkSchema(schema);
     this.#logger = options.logger ?? consoleLogger;
-    this.clientFilters = new ClientFilters(this.#logger);
+    this.#codec = checkCodec(options.codec);
+    this.clientFilters = new ClientFilters(this.#logger, this.#codec);
     this.#events = new BusEventEmitter((err) => this.#logger.error({ err }, 'a listener of bus.events failed'));
     this.#database = new Database(postgres, schema, options.queryTimeout);
     this.#reader = new Reader(this.#database);
@@ -102,7 +105,7 @@ export class Bus {
    */
   async publish(channel: string, data: unknown, options: PublishOptions = {}): Promise<number> {
     this.#checkOpen();
-    const publication = checkPublication(channel, data, options);
+    const publication = checkPublication(channel, this.#codec ? encode(this.#codec, data) : data, options);
     if (this.#isPublishingOff) return 0;
     this.#published.mark();
     return this.#publisher.publish(publication);
@@ -126,6 +129,7 @@ export class Bus {
       site: channel === null ? '' : siteOf(checkSite(options.siteId), channel),
       position: checkPosition(options.lastId ?? -1, 'lastId'),
       callback,
+      codec: this.#codec,
       onGap: options.onGap,
       onEnd: (ended) => this.#subscriptions.delete(ended),
     });
@@ -157,13 +161,15 @@ export class Bus {
   async backlog(channel: string, lastId = 0, options: SiteOptions = {}): Promise<Message[]> {
     this.#checkOpen();
     const site = siteOf(checkSite(options.siteId), checkChannel(channel));
-    return readAll((after) => this.dispatcher.read(site, channel, after), checkMessageId(lastId, 'lastId'));
+    const id = checkMessageId(lastId, 'lastId');
+    return this.#toMessages(await readAll((after) => this.dispatcher.read(site, channel, after), id));
   }
 
   /** The messages of all channels and sites after a global id, oldest first. */
   async globalBacklog(lastGlobalId = 0): Promise<Message[]> {
     this.#checkOpen();
-    return readAll((after) => this.#reader.readGlobal(after), checkMessageId(lastGlobalId, 'lastGlobalId'));
+    const id = checkMessageId(lastGlobalId, 'lastGlobalId');
+    return this.#toMessages(await readAll((after) => this.#reader.readGlobal(after), id));
   }
 
   /** The id of the last message of a channel; 0 when nothing was ever published to it. */
@@ -186,14 +192,15 @@ export class Bus {
     this.#checkOpen();
     const site = siteOf(checkSite(options.siteId), checkChannel(channel));
     const { batch } = await this.dispatcher.read(site, channel, -2);
-    return batch.messages.at(-1)?.toMessage() ?? null;
+    return batch.messages.at(-1)?.toMessage(this.#codec) ?? null;
   }
 
   /** One message by its id; null when it cannot be read (any more). */
   async getMessage(channel: string, messageId: number, options: SiteOptions = {}): Promise<Message | null> {
     this.#checkOpen();
     const site = siteOf(checkSite(options.siteId), checkChannel(channel));
-    return (await this.#reader.readOne(site, channel, checkMessageId(messageId, 'messageId')))?.toMessage() ?? null;
+    const message = await this.#reader.readOne(site, channel, checkMessageId(messageId, 'messageId'));
+    return message?.toMessage(this.#codec) ?? null;
   }
 
   /** Changes bus-wide settings, kept in the database. */
@@ -269,6 +276,10 @@ export class Bus {
     this.dispatcher.close();
     await Promise.all([this.#notifications.close(), this.#publisher.drain(drainMs)]);
     await this.#database.close();
+  }
+
+  #toMessages(messages: StoredMessage[]): Message[] {
+    return messages.map((message) => message.toMessage(this.#codec));
   }
 
   /** Calls a function that changes what can be read; once it is done, nothing here shows it as it was. */

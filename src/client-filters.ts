@@ -1,4 +1,5 @@
 import { checkChannel } from './arguments.js';
+import type { Codec } from './codec.js';
 import { errors } from './errors.js';
 import { Batch } from './frame.js';
 import type { Logger } from './logger.js';
@@ -22,7 +23,10 @@ export class ClientFilters {
   /** A batch goes to thousands of polls: it is decided once a turn, as what a filter says may change with time. */
   #decided = new Map<Batch, Batch>();
 
-  constructor(private readonly logger: Logger) {}
+  constructor(
+    private readonly logger: Logger,
+    private readonly codec?: Codec,
+  ) {}
 
   register(prefix: string, filter: ClientMessageFilter): void {
     checkChannel(prefix, 'prefix');
@@ -61,7 +65,7 @@ export class ClientFilters {
   #isLetBy(registered: Registered, message: StoredMessage): boolean {
     try {
       // A copy for each: what one filter does to it, no other sees.
-      const answer: unknown = registered.filter(message.toMessage());
+      const answer: unknown = registered.filter(message.toMessage(this.codec));
       if (typeof answer === 'boolean') return answer;
       // Were it to reject, nobody would look after it.
       if (answer instanceof Promise) answer.catch(() => {});

@@ -23,6 +23,11 @@ export const errors = {
     400,
   ),
   BAD_DATA: createError<[string]>('POSTBUS_BAD_DATA', 'data: %s.', 400),
+  UNDECODABLE: createError<[number, string, string]>(
+    'POSTBUS_UNDECODABLE',
+    'The codec of this bus cannot decode message %s of %s: %s.',
+    500,
+  ),
   BAD_ID: createError<[string, string]>('POSTBUS_BAD_ID', '%s: %s is not a message id. Give a whole number.', 400),
   BAD_OPTION: createError<[string, string]>('POSTBUS_BAD_OPTION', '%s: %s.', 500),
 

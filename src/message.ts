@@ -1,3 +1,5 @@
+import { type Codec, decode } from './codec.js';
+
 /** A message as the Node API gives it. Targets are null when the message is for everyone. */
 export interface Message<Data = unknown> {
   /** Position among all messages of the bus. */
@@ -46,13 +48,13 @@ export class StoredMessage {
   }
 
   /** A copy of its own for each caller: what one callback does to it, no other sees. */
-  toMessage(): Message {
+  toMessage(codec?: Codec): Message {
     return {
       globalId: this.globalId,
       messageId: this.messageId,
       channel: this.channel,
       siteId: this.site === '' ? null : this.site,
-      data: JSON.parse(this.json),
+      data: codec ? decode(codec, this.json, this.channel, this.messageId) : JSON.parse(this.json),
       userIds: copy(this.targets?.userIds),
       groupIds: copy(this.targets?.groupIds),
       clientIds: copy(this.targets?.clientIds),

@@ -1,12 +1,12 @@
-import type { Message } from './message.js';
+import type { StoredMessage } from './message.js';
 import type { ReadResult } from './reader.js';
 
 /** A backlog, page by page. */
-export async function readAll(read: (after: number) => Promise<ReadResult>, lastId: number): Promise<Message[]> {
-  const messages: Message[] = [];
+export async function readAll(read: (after: number) => Promise<ReadResult>, lastId: number): Promise<StoredMessage[]> {
+  const messages: StoredMessage[] = [];
   for (let after = lastId; ; ) {
     const page = await read(after);
-    for (const message of page.batch.messages) messages.push(message.toMessage());
+    for (const message of page.batch.messages) messages.push(message);
     if (page.upTo >= page.lastId) return messages;
     after = page.upTo;
   }

@@ -1,3 +1,4 @@
+import type { Codec } from './codec.js';
 import type { Cursor, Sink } from './dispatcher/cursor.js';
 import type { Dispatcher } from './dispatcher/dispatcher.js';
 import { errors } from './errors.js';
@@ -38,6 +39,7 @@ export interface SubscriptionOptions {
   site: string;
   position: number;
   callback: MessageCallback;
+  codec: Codec | undefined;
   onGap: ((gap: Gap) => unknown) | undefined;
   onEnd: (subscription: CallbackSubscription) => void;
 }
@@ -179,7 +181,7 @@ export class CallbackSubscription implements Subscription, Sink {
     this.#running = true;
     for (let next = this.#queue.shift(); next && !this.#ended; next = this.#queue.shift()) {
       try {
-        if (next instanceof StoredMessage) await this.options.callback(next.toMessage(), this);
+        if (next instanceof StoredMessage) await this.options.callback(next.toMessage(this.options.codec), this);
         else await this.#tellOfGap(next);
       } catch (error) {
         this.#report(error);

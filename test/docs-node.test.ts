@@ -12,14 +12,18 @@ const shown: string[] = [];
 
 /** Runs the example that holds these words, until it has printed as many lines. */
 async function run(t: Test, words: string, lines: number): Promise<string[]> {
+  return (await runOnDatabase(t, words, lines)).lines;
+}
+
+async function runOnDatabase(t: Test, words: string, lines: number) {
   const found = programs.filter(({ text }) => text.includes(words));
   t.equal(found.length, 1, words);
   shown.push(words);
-  const { url } = await createDatabase(t);
+  const { url, query } = await createDatabase(t);
   const { output } = await runProgram(t, found[0]?.text ?? '', url);
   const printed = () => output().split('\n').slice(0, -1);
   await until(() => printed().length >= lines, `it prints ${lines} lines; so far: ${output()}`);
-  return printed();
+  return { lines: printed(), query };
 }
 
 async function optionsOf(file: string, interfaceName: string): Promise<string[]> {
@@ -59,6 +63,19 @@ t.test('the example of filters', async (t) => {
   };
   await until(async () => (await texts()).includes('now'), 'all is published');
   t.strictSame(await texts(), ['now', { '/chat/1': 3 }]);
+});
+
+t.test('the example of a codec, and what SQL readers see of it', async (t) => {
+  const { lines, query } = await runOnDatabase(t, 'const codec', 5);
+  t.strictSame(lines, [
+    '{',
+    '  id: 18446744073709551616n,',
+    '  paid: 1970-01-01T00:00:00.000Z,',
+    "  tags: Set(1) { 'new' }",
+    '}',
+  ]);
+  const [row] = await query<{ json: string }>(`select data::text as json from message_bus.backlog('/orders')`);
+  t.ok(page.includes(`\`${row?.json}\``), row?.json ?? 'no row');
 });
 
 t.test('the example of events', async (t) => {

@@ -15,6 +15,7 @@ import postbus, { type PostbusOptions } from '../src/fastify/index.js';
 import {
   type Bus,
   type BusOptions,
+  type Codec,
   createBus,
   type Diagnostics,
   type Gap,
@@ -371,4 +372,15 @@ export function failures(error: unknown): void {
   expectType<number | undefined>()(error.statusCode);
   // @ts-expect-error: codes begin with POSTBUS_
   error.code === 'ECONNREFUSED';
+}
+
+export async function codecs(): Promise<void> {
+  const codec: Codec = { encode: (data) => expectType<unknown>()(data), decode: (json) => expectType<unknown>()(json) };
+  createBus({ codec });
+  // Those of libraries say more closely what they take.
+  createBus({ codec: { encode: (data: bigint) => String(data), decode: (json: string) => BigInt(json) } });
+  // @ts-expect-error: there is no use of one without the other
+  createBus({ codec: { encode: String } });
+  // @ts-expect-error: a function
+  createBus({ codec: { encode: String, decode: 'json' } });
 }
