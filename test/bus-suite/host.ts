@@ -43,7 +43,7 @@ export function inMemory(t: Test): OpenHost {
   return async (t) => {
     await pglite.exec('drop schema if exists message_bus cascade');
     return {
-      rounds: 15,
+      rounds: 6,
       openBus: (options) => {
         const { log, logger } = logTo();
         const bus = createMemoryBus({ pglite, logger, ...options });
