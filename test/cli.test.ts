@@ -12,7 +12,7 @@ t.test('help and version', async (t) => {
     t.match(stdout, new RegExp(`^  ${name} +\\w`, 'm'), `names ${name}`);
   }
   const options: Record<string, string[]> = {
-    serve: ['demo', 'host <host>', 'port <port>', 'database-url <url>', 'schema <name>'],
+    serve: ['demo', 'host <host>', 'port <port>', 'workers <n>', 'database-url <url>', 'schema <name>'],
     migrate: ['print', 'database-url <url>', 'schema <name>'],
     publish: ['user-ids <a,b>', 'group-ids <a,b>', 'client-ids <a,b>', 'site-id <site>', 'max-backlog-size <n>'],
     subscribe: ['all', 'last-id <id>', 'site-id <site>'],
@@ -34,6 +34,7 @@ t.test('a command line that makes no sense', async (t) => {
     [['serve', '--prot', '1'], /'--prot'.* See postbus serve --help/],
     [['serve', 'now'], /unexpected argument: now/],
     [['serve', '--port', '80a'], /--port must be a whole number from 0 to 65535, not 80a/],
+    [['serve', '--workers', '0'], /--workers must be a whole number from 1 to 1024, not 0/],
     [['serve', '--port', ''], /--port is empty/],
     [['serve'], /PORT must be a whole number from 0 to 65535, not -1/, { PORT: '-1' }],
     [['serve'], /LOG_LEVEL must be one of fatal, .* not loud/, { LOG_LEVEL: 'loud' }],

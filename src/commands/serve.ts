@@ -18,6 +18,7 @@ Environment: DATABASE_URL, HOST, PORT, LOG_LEVEL (${logLevels.join(', ')}; defau
     demo: { help: 'serve a chat page on /, where everyone can publish to /chat' },
     host: { value: 'host', help: 'the address to listen on; default: HOST, or 127.0.0.1' },
     port: { value: 'port', help: 'the port to listen on, 0 for a free one; default: PORT, or 3000' },
+    workers: { value: 'n', help: 'processes that serve the port; default: 1' },
     ...databaseOptions,
   },
   async run(args) {
@@ -37,6 +38,7 @@ Environment: DATABASE_URL, HOST, PORT, LOG_LEVEL (${logLevels.join(', ')}; defau
         args.integer('port', 0, 65_535) ??
         (fromEnvironment === undefined ? 3000 : toInteger(fromEnvironment, 'PORT', 0, 65_535)),
       logLevel,
+      workers: args.integer('workers', 1, 1024) ?? 1,
     });
   },
 };

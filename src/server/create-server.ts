@@ -1,5 +1,11 @@
 import { STATUS_CODES } from 'node:http';
-import Fastify, { type FastifyError, type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
+import Fastify, {
+  type FastifyBaseLogger,
+  type FastifyError,
+  type FastifyInstance,
+  type FastifyReply,
+  type FastifyRequest,
+} from 'fastify';
 import { createBus } from '../bus.js';
 import { errors } from '../errors.js';
 import postbus from '../fastify/index.js';
@@ -20,7 +26,7 @@ export interface ServerOptions {
 export async function createServer(options: ServerOptions): Promise<FastifyInstance> {
   const { connectionString, schema } = options;
   const app = Fastify({
-    logger: { level: options.logLevel, stream: process.stderr },
+    logger: logging(options.logLevel),
     // For a request to come in whole; how long its answer takes is another matter.
     requestTimeout: 30_000,
     // What is not as asked for is refused, not mended.
@@ -39,6 +45,15 @@ export async function createServer(options: ServerOptions): Promise<FastifyInsta
   await app.register(health, { bus, probe });
   if (options.demo) await app.register(demo, { bus, schema, embedded: options.demo.embedded });
   return app;
+}
+
+/** A logger like the server's, for what is said beside it. */
+export function createLogger(level: string): FastifyBaseLogger {
+  return Fastify({ logger: logging(level) }).log;
+}
+
+function logging(level: string) {
+  return { level, stream: process.stderr };
 }
 
 /** What the client did wrong, it is told; what went wrong here is for the log. */

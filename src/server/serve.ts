@@ -1,8 +1,9 @@
-import type { FastifyInstance } from 'fastify';
+import { createBus } from '../bus.js';
 import { startEmbeddedPostgres } from '../embedded-postgres/index.js';
 import { errors } from '../errors.js';
-import { createServer } from './create-server.js';
+import { authority, HttpServer } from './http-server.js';
 import { listenForStopSignals } from './stop-signals.js';
+import { Workers } from './workers.js';
 
 export interface ServeOptions {
   /** Without it, a Postgres of the server's own, whose data stay in `.postbus/`. */
@@ -12,40 +13,46 @@ export interface ServeOptions {
   host: string;
   port: number;
   logLevel: string;
+  /** Processes that serve; 1: this one. */
+  workers: number;
 }
 
-/** Answers that slow readers have not taken by then are cut off. */
-const readerPatienceMs = 3_000;
-
 /** Runs the server until a signal stops it. Rejects when it cannot start, or its Postgres has ended; then nothing is left. */
-export async function serve(options: ServeOptions): Promise<void> {
-  const { schema, demo, host, port, logLevel } = options;
+export async function serve({ databaseUrl, schema, demo, host, port, logLevel, workers }: ServeOptions): Promise<void> {
   const signals = listenForStopSignals();
   const undo: (() => Promise<unknown>)[] = [];
   try {
-    const database = await openDatabase(options.databaseUrl);
+    const database = await openDatabase(databaseUrl);
     undo.push(database.stop);
     if (signals.isRequested) return;
-
-    const embedded = options.databaseUrl === undefined;
-    const app = await createServer({
-      connectionString: database.url,
-      schema,
-      demo: demo ? { embedded } : undefined,
-      logLevel,
-    });
-    undo.push(() => close(app));
-    await app.messageBus.migrate();
+    await migrate(database.url, schema);
     if (signals.isRequested) return;
 
-    await listen(app, host, port);
-    if (signals.isRequested) return;
-    process.stdout.write(`postbus listens on ${addressOf(app, host)}\n`);
+    const embedded = databaseUrl === undefined;
+    const options = { connectionString: database.url, schema, demo: demo ? { embedded } : undefined, logLevel };
+    const server =
+      workers === 1
+        ? new HttpServer(options, { host, port })
+        : new Workers({ options, address: { host, port } }, workers);
+    undo.push(() => server.close());
+    // Workers may keep one waiting: a stop does not.
+    const listening = await Promise.race([server.start(), signals.requested]);
+    if (listening === undefined) return;
+    process.stdout.write(`postbus listens on http://${authority({ host, port: listening })}/\n`);
     await Promise.race([signals.requested, database.gone]);
     if (!signals.isRequested) throw new errors.EMBEDDED_GONE();
   } finally {
     signals.stopping();
     for (const step of undo.reverse()) await step();
+  }
+}
+
+async function migrate(connectionString: string, schema: string): Promise<void> {
+  const bus = createBus({ connectionString, schema });
+  try {
+    await bus.migrate();
+  } finally {
+    await bus.close();
   }
 }
 
@@ -60,37 +67,4 @@ async function openDatabase(url: string | undefined): Promise<ServedDatabase> {
   if (url !== undefined) return { url, gone: new Promise(() => {}), stop: async () => {} };
   const embedded = await startEmbeddedPostgres({ folder: '.postbus' });
   return { url: embedded.url, gone: embedded.stopped, stop: embedded.stop };
-}
-
-async function listen(app: FastifyInstance, host: string, port: number): Promise<void> {
-  try {
-    await app.listen({ host, port });
-  } catch (error) {
-    const reason = error instanceof Error && 'code' in error && reasons[String(error.code)];
-    if (!reason) throw error;
-    throw new errors.CANNOT_LISTEN(authority(host, port), reason);
-  }
-}
-
-const reasons: Record<string, string> = {
-  EADDRINUSE: 'the port is taken',
-  EACCES: 'this user may not use the port',
-  EADDRNOTAVAIL: 'this machine has no such address',
-  ENOTFOUND: 'there is no such host',
-  EAI_AGAIN: 'the name of the host cannot be looked up',
-};
-
-async function close(app: FastifyInstance): Promise<void> {
-  const timer = setTimeout(() => app.server.closeAllConnections(), readerPatienceMs);
-  await app.close();
-  clearTimeout(timer);
-}
-
-function addressOf(app: FastifyInstance, host: string): string {
-  const address = app.server.address();
-  return `http://${authority(host, typeof address === 'object' ? (address?.port ?? 0) : 0)}/`;
-}
-
-function authority(host: string, port: number): string {
-  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
 }

@@ -42,7 +42,7 @@ t.test('on an embedded Postgres', async (t) => {
   t.notOk(isAlive(postmaster), 'Postgres ended before the server did');
   t.strictSame(readdirSync(join(cwd, '.postbus')).sort(), ['data', 'password', 'postgres.log', 'url']);
 
-  const second = await startServer(t, [], { cwd });
+  const second = await startServer(t, ['--workers', '2'], { cwd });
   const { messages } = await poll(second.url, { '/chat': 0 });
   t.match(messages, [{ data: 'from SQL' }, { data: 'from the shell' }], 'the data are kept');
 

@@ -1,0 +1,27 @@
+// One of the processes that Workers starts.
+import cluster from 'node:cluster';
+import { HttpServer } from './http-server.js';
+import { listenForStopSignals } from './stop-signals.js';
+import { taskVariable, type WorkerReport, type WorkerTask } from './workers.js';
+
+const signals = listenForStopSignals();
+const { options, address }: WorkerTask = JSON.parse(process.env[taskVariable] ?? '');
+const server = new HttpServer(options, address);
+try {
+  await tell({ port: await server.start() });
+  await signals.requested;
+} catch (error) {
+  const { message, stack } = error instanceof Error ? error : new Error(String(error));
+  const code = error instanceof Error && 'code' in error ? String(error.code) : undefined;
+  await tell({ code, message, stack });
+  process.exitCode = 1;
+} finally {
+  signals.stopping();
+  await server.close();
+  // Nothing else keeps the process alive.
+  cluster.worker?.disconnect();
+}
+
+function tell(report: WorkerReport): Promise<void> {
+  return new Promise((resolve) => process.send?.(report, undefined, undefined, () => resolve()));
+}
