@@ -10,13 +10,14 @@ declare
   slots int;
   notify_channel text;
   notify_key bytea;
+  every int;
   place record;
   line text;
 begin
   lock table turn in share update exclusive mode;
   update bus b set last_global_id = b.last_global_id + 1 from settings s
-    returning b.last_global_id, b.ring_size, s.notify_channel, s.notify_key
-    into next_global_id, slots, notify_channel, notify_key;
+    returning b.last_global_id, b.ring_size, s.notify_channel, s.notify_key, s.clear_every
+    into next_global_id, slots, notify_channel, notify_key, every;
   select c.site_id, c.channel, c.ring_size, s.version, first_readable(c, s) as first_id,
       coalesce(new.expires_at, new.published_at + make_interval(secs => s.max_backlog_age)) as expires_at
     into place from channels c cross join settings s where c.id = new.channel_id;
@@ -39,6 +40,9 @@ begin
       null, null, null, '');
   end if;
   perform pg_notify(notify_channel, sign_payload(line, notify_key));
+  if next_global_id % every = 0 then
+    perform sweep(least(2 * every::bigint, 10000)::int);
+  end if;
   return null;
 end
 $$;

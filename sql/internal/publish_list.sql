@@ -106,6 +106,9 @@ begin
   if due is not null then
     perform trim_channel(t.id, coalesce(t.max_backlog_size, s.max_backlog_size)) from channels t where t.id = any (due);
   end if;
+  if (global_before + total) / s.clear_every > global_before / s.clear_every then
+    perform sweep(least(2 * greatest(s.clear_every, total)::bigint, 10000)::int);
+  end if;
   return ids;
 end
 $$;

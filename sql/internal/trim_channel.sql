@@ -1,4 +1,4 @@
--- Deletes what readers of a channel, locked by the caller, no longer see: once in clear_every publications.
+-- Deletes what readers of a channel, locked by the caller, no longer see: once in clear_every publications, or by sweep().
 -- In the steady state there is nothing to do, each message having overwritten the one that left; there is
 -- after a size was lowered, and for messages past their age. Bounded below by deleted_id, as the rest is gone.
 create or replace function trim_channel(id bigint, keep int) returns void

@@ -57,7 +57,7 @@ t.test('whatever a caller puts in their way, the functions run what is theirs', 
   const { client, value, rows } = session;
   t.ok((await setTraps(session)) > 30);
   // Tables of the caller's that are found first and look the same.
-  const tables = ['settings', 'bus', 'channels', 'messages', 'global_ring'];
+  const tables = ['settings', 'bus', 'channels', 'messages', 'global_ring', 'sweep'];
   for (const table of tables) {
     const columns = await database.query<{ column: string }>(
       `select format('%I %s', attname, format_type(atttypid, null)) as column from pg_attribute

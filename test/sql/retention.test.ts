@@ -151,11 +151,61 @@ t.test('surplus rows are deleted once in clear_every publications', async (t) =>
   t.equal(await kept(), 40);
 });
 
+t.test('what has expired in idle channels is deleted along with what is published elsewhere', async (t) => {
+  const { url } = await createDatabase(t);
+  const session = await openSession(t, url);
+  const other = await openSession(t, url);
+  await session.value('select message_bus.configure(clear_every => 10)');
+  const kept = () =>
+    session.column(`select channel from message_bus.channels c where exists
+    (select from message_bus.messages m where m.channel_id = c.id) and channel like '/idle%' order by id`);
+  const idle = Array.from({ length: 40 }, (_, i) => `/idle/${i}`);
+  for (const channel of idle)
+    await session.value(`select message_bus.publish($1, '0') from generate_series(1, 3)`, [channel]);
+  t.strictSame(await kept(), idle);
+  const expire = (channel: string) =>
+    session.client.query(
+      `update message_bus.messages set published_at = now() - interval '7 days'
+      where channel_id = (select id from message_bus.channels where channel = $1)`,
+      [channel],
+    );
+  for (const channel of idle.slice(2)) await expire(channel);
+  t.strictSame(await kept(), idle, 'not by itself');
+
+  // Somebody publishes to an idle channel and does not end: nobody waits for that.
+  await other.client.query('begin');
+  await other.value(`select message_bus.publish('/idle/2', '0')`);
+  const [before] = await session.rows('select last_global_id as id from message_bus.bus');
+  let most = 0;
+  for (let count = idle.length; ; ) {
+    await session.value(`select message_bus.publish('/busy', '0', max_backlog_size => 1)`);
+    const left = (await kept()).length;
+    most = Math.max(most, count - left);
+    count = left;
+    if (count === 3) break;
+  }
+  const [after] = await session.rows('select last_global_id as id from message_bus.bus');
+  t.ok(Number(after?.id) - Number(before?.id) <= 80, 'a round takes half as many publications as there are rows');
+  t.ok(most <= 8, `at most as many at a time as lie in 20 rows (${most})`);
+  t.strictSame(await kept(), idle.slice(0, 3));
+  await other.client.query('commit');
+  t.strictSame(await backlogIds(other, '/idle/2'), [4]);
+  t.strictSame(await backlogIds(other, '/idle/0'), [1, 2, 3]);
+  t.equal(await session.value(`select message_bus.publish('/idle/5', '0')`), 4, 'ids go on');
+
+  // The same by lists, as nodes publish.
+  await expire('/idle/0');
+  await session.value(`select message_bus.publish_many($1) from generate_series(1, 3)`, [
+    JSON.stringify(Array.from({ length: 20 }, () => ({ channel: '/busy', data: 0, max_backlog_size: 1 }))),
+  ]);
+  t.strictSame(await kept(), ['/idle/1', '/idle/2', '/idle/5']);
+});
+
 t.test('tables stay small under steady traffic', async (t) => {
   const { url } = await createDatabase(t);
   const { client, value } = await openSession(t, url);
   // Without the help of vacuum; and without its ANALYZE, whose snapshot keeps all versions while a busy machine lets it wait.
-  for (const table of ['messages', 'global_ring', 'channels', 'bus', 'settings'])
+  for (const table of ['messages', 'global_ring', 'channels', 'bus', 'settings', 'sweep'])
     await client.query(`alter table message_bus.${table} set (autovacuum_enabled = off)`);
   // Each in a transaction of its own, without a round trip.
   await client.query(`do $$
@@ -175,6 +225,7 @@ t.test('tables stay small under steady traffic', async (t) => {
     ['channels', 0.5],
     ['bus', 0.5],
     ['settings', 0.1],
+    ['sweep', 0.1],
   ] as const) {
     const size = await megabytes(table);
     t.ok(size < limit, `${table}: ${size} MB of ${limit}`);
