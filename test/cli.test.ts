@@ -8,7 +8,7 @@ import { until } from './helpers/until.js';
 t.test('help and version', async (t) => {
   const { code, stdout, stderr } = await run(t, ['--help']);
   t.strictSame([code, stderr], [0, '']);
-  for (const name of ['serve', 'migrate', 'publish', 'subscribe']) {
+  for (const name of ['serve', 'migrate', 'publish', 'subscribe', 'configure', 'expire']) {
     t.match(stdout, new RegExp(`^  ${name} +\\w`, 'm'), `names ${name}`);
   }
   const options: Record<string, string[]> = {
@@ -16,6 +16,8 @@ t.test('help and version', async (t) => {
     migrate: ['print', 'database-url <url>', 'schema <name>'],
     publish: ['user-ids <a,b>', 'group-ids <a,b>', 'client-ids <a,b>', 'site-id <site>', 'max-backlog-size <n>'],
     subscribe: ['all', 'last-id <id>', 'site-id <site>'],
+    configure: ['max-backlog-size <n>', 'max-global-backlog-size <n>', 'max-backlog-age <s>', 'clear-every <n>'],
+    expire: ['database-url <url>', 'schema <name>'],
   };
   for (const [name, expected] of Object.entries(options)) {
     const help = await run(t, [name, '--help']);
@@ -47,6 +49,9 @@ t.test('a command line that makes no sense', async (t) => {
     [['publish', '/a', 'hello'], /hello is not JSON. A string needs quotes of its own: '"hello"'/],
     [['publish', '/a', '1', '--user-ids', 'a,,b'], /--user-ids has an empty item/],
     [['publish', '/a', '1', '--max-backlog-size', '0'], /--max-backlog-size must be a whole number from 1/],
+    [['configure', '--max-backlog-age', '0'], /--max-backlog-age must be a whole number from 1/],
+    [['configure', '500'], /unexpected argument: 500/],
+    [['expire', '/a'], /unexpected argument: \/a/],
     [['subscribe'], /give the channels, or --all/],
     [['subscribe', '/a', '--all'], /give the channels, or --all/],
     [['subscribe', '--all', '--site-id', 's'], /--all and --site-id do not go together/],
@@ -77,6 +82,8 @@ t.test('a database that cannot be used', async (t) => {
     ['POSTBUS_NO_DATABASE', databaseUrl(url, 'not_there'), ['publish', '/a', '1']],
     ['POSTBUS_NO_SCHEMA', url, ['publish', '/a', '1']],
     ['POSTBUS_NO_SCHEMA', url, ['subscribe', '/a']],
+    ['POSTBUS_NO_SCHEMA', url, ['configure', '--clear-every', '5']],
+    ['POSTBUS_NO_SCHEMA', url, ['expire']],
   ];
   const outcomes = await Promise.all(
     cases.map(([, DATABASE_URL, args]) => run(t, args, { cwd: folder, env: DATABASE_URL ? { DATABASE_URL } : {} })),
@@ -151,6 +158,38 @@ t.test('publish', async (t) => {
   const refused = await run(t, ['publish', 'a', '1'], { env });
   t.equal(refused.code, 1);
   t.match(refused.stderr, /'a' is not a channel.*\n$/);
+});
+
+t.test('configure and expire', async (t) => {
+  const { url, query } = await createDatabase(t);
+  const env = { DATABASE_URL: url };
+  const defaults = {
+    clear_every: 100,
+    max_backlog_size: 1000,
+    max_global_backlog_size: 2000,
+    max_backlog_age: 604_800,
+  };
+  const printed = async (...args: string[]) => {
+    const { code, stdout, stderr } = await run(t, ['configure', ...args], { env });
+    t.strictSame([code, stderr], [0, '']);
+    return JSON.parse(stdout);
+  };
+  t.strictSame(await printed(), defaults);
+  await query(`select message_bus.publish('/a', '1') from generate_series(1, 5)`);
+  const settings = { ...defaults, max_backlog_size: 3, max_global_backlog_size: 2 };
+  t.strictSame(await printed('--max-backlog-size', '3', '--max-global-backlog-size=2'), settings);
+  const ids = async (source: string) => (await query(`select message_id from ${source}`)).map((row) => row.message_id);
+  t.strictSame(await ids(`message_bus.backlog('/a')`), ['3', '4', '5']);
+  t.strictSame(await ids('message_bus.global_backlog()'), ['4', '5']);
+  t.strictSame(await printed('--max-backlog-age', '60', '--clear-every', '7'), {
+    ...settings,
+    max_backlog_age: 60,
+    clear_every: 7,
+  });
+
+  t.strictSame(await run(t, ['expire'], { env }), { code: 0, stdout: 'All messages are dropped.\n', stderr: '' });
+  t.strictSame(await ids('message_bus.global_backlog()'), []);
+  t.equal((await run(t, ['publish', '/a', '6'], { env })).stdout, '6\n');
 });
 
 t.test('subscribe', async (t) => {

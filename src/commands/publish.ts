@@ -1,6 +1,7 @@
 import { text } from 'node:stream/consumers';
 import { type Arguments, type Command, databaseOptions, UsageError } from './command.js';
 import { findDatabaseUrl } from './database-url.js';
+import { withDatabase } from './with-database.js';
 
 const maxInteger = 2_147_483_647;
 
@@ -46,19 +47,13 @@ postbus serve runs in this folder.
 
 /** By SQL, and not through a bus: what JSON.parse makes of large numbers is not what was written. */
 async function publish(args: Arguments, values: unknown[]): Promise<number | undefined> {
-  const { Database } = await import('../database/database.js');
-  const { PooledPostgres } = await import('../database/pooled-postgres.js');
-  const postgres = new PooledPostgres({ connectionString: await findDatabaseUrl(args) }, () => {});
-  const database = new Database(postgres, args.schema);
-  try {
+  return withDatabase(await findDatabaseUrl(args), args.schema, async (database) => {
     const rows = await database.query<{ id: number }>(
       `select ${database.name('publish')}($1, $2, $3, $4, $5, $6, $7, $8) as id`,
       values,
     );
     return rows[0]?.id;
-  } finally {
-    await database.close();
-  }
+  });
 }
 
 function checkJson(data: string): string {

@@ -1,12 +1,21 @@
 import { readFile } from 'node:fs/promises';
 import { isPostbusError } from '../errors.js';
 import { Arguments, type Command, columns, helpFor, UsageError } from './command.js';
+import { configureCommand } from './configure.js';
+import { expireCommand } from './expire.js';
 import { migrateCommand } from './migrate.js';
 import { publishCommand } from './publish.js';
 import { serveCommand } from './serve.js';
 import { subscribeCommand } from './subscribe.js';
 
-const commands: Command[] = [serveCommand, migrateCommand, publishCommand, subscribeCommand];
+const commands: Command[] = [
+  serveCommand,
+  migrateCommand,
+  publishCommand,
+  subscribeCommand,
+  configureCommand,
+  expireCommand,
+];
 
 /** Runs a command line and resolves to its exit code: 0, 1 for a failure, 2 for a command line that makes no sense. */
 export async function run([name, ...rest]: string[]): Promise<number> {
