@@ -1,0 +1,60 @@
+import { spawn, spawnSync } from 'node:child_process';
+import { writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import type { Test } from 'tap';
+import { makeFolder } from './command.js';
+import { blocksOf, readPage } from './documentation.js';
+import { until } from './until.js';
+
+/** To be given to a test as `skip`. */
+export const withoutNginx = spawnSync('nginx', ['-v']).error === undefined ? false : 'nginx is not installed';
+
+/** Runs nginx with the lines of docs/nginx.md, on a free port, in front of a server; ended with the test. */
+export async function startNginx(t: Test, upstream: string): Promise<string> {
+  const folder = makeFolder(t);
+  const port = await freePort();
+  const lines = blocksOf(await readPage('docs/nginx.md')).find(({ language }) => language === 'nginx')?.text ?? '';
+  const site = lines
+    .replace('127.0.0.1:3000', new URL(upstream).host)
+    .replace('listen 80;', `listen 127.0.0.1:${port};`);
+  const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'];
+  await writeFile(
+    `${folder}/nginx.conf`,
+    `daemon off;
+    # Where root starts it, its workers could not enter the folder otherwise.
+    ${process.getuid?.() === 0 ? 'user root;' : ''}
+    pid ${folder}/pid;
+    error_log stderr warn;
+    events {}
+    http {
+      access_log off;
+      ${temporary.map((name) => `${name}_temp_path ${folder}/${name};`).join('\n')}
+      ${site}
+    }`,
+  );
+  const child = spawn('nginx', ['-p', folder, '-c', `${folder}/nginx.conf`, '-e', 'stderr']);
+  const ended = new Promise<void>((resolve) => child.once('close', () => resolve()));
+  let output = '';
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    output += text;
+  });
+  t.teardown(async () => {
+    child.kill('SIGTERM');
+    await ended;
+  });
+  const url = `http://127.0.0.1:${port}`;
+  await until(async () => {
+    if (child.exitCode !== null) throw new Error(`nginx ended: ${output}`);
+    const answer = await fetch(url).catch(() => undefined);
+    return answer !== undefined;
+  }, 'nginx answers');
+  return url;
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await new Promise((resolve) => server.once('listening', resolve));
+  const address = server.address();
+  await new Promise((resolve) => server.close(resolve));
+  return typeof address === 'object' ? (address?.port ?? 0) : 0;
+}
