@@ -1,3 +1,4 @@
+import { connect } from 'node:net';
 import t, { type Test } from 'tap';
 import { openBus } from './helpers/bus.js';
 import { createDatabase } from './helpers/database.js';
@@ -64,6 +65,22 @@ t.test('a browser that hangs up is forgotten', { skip }, async (t) => {
     await waiting(0);
     await done;
   }
+});
+
+t.test('a stream that is not read is cut off, and does not pile up in nginx', { skip }, async (t) => {
+  const { bus, url, waiting } = await open(t);
+  const { hostname, port } = new URL(url);
+  const unread = connect(Number(port), hostname).on('error', () => {});
+  t.teardown(() => unread.destroy());
+  unread.pause();
+  const body = '{"/a":0}';
+  const head = `POST /message-bus/slow/poll HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: ${body.length}`;
+  unread.write(`${head}\r\n\r\n${body}`);
+  await waiting(1);
+  const data = 'x'.repeat(1_000_000);
+  let published = 0;
+  for (; bus.dispatcher.counts.cursors > 0 && published < 60; published++) await bus.publish('/a', data);
+  t.ok(published < 60, `after ${published} MB`);
 });
 
 t.test('clients that poll in every way, and hang up at any moment, miss nothing', { skip }, async (t) => {
