@@ -182,7 +182,8 @@ t.test('what has expired in idle channels is deleted along with what is publishe
     const left = (await kept()).length;
     most = Math.max(most, count - left);
     count = left;
-    if (count === 3) break;
+    const [bus] = await session.rows('select last_global_id as id from message_bus.bus');
+    if (count === 3 || Number(bus?.id) - Number(before?.id) > 80) break;
   }
   const [after] = await session.rows('select last_global_id as id from message_bus.bus');
   t.ok(Number(after?.id) - Number(before?.id) <= 80, 'a round takes half as many publications as there are rows');
