@@ -31,7 +31,7 @@ t.test('every row names what it is about, and tests that exist', (t) => {
     t.equal(cells.length, 4, item);
     t.not(item, '');
     for (const each of tests.split('<br>')) {
-      const [, file = '', name = ''] = /^`(test\/[\w/.-]+\.test\.ts)`: (.+)$/.exec(each) ?? [];
+      const [, file = '', name = ''] = /^`(test\/[\w/.-]+\.ts)`: (.+)$/.exec(each) ?? [];
       t.ok(file !== '' && existsSync(new URL(file, root)), `${item}: ${each}`);
       if (file !== '' && existsSync(new URL(file, root))) {
         t.ok(

@@ -49,7 +49,9 @@ t.test('polls share connections to the server, and see whom they come from', { s
   const parked = poll(url, { '/a': 30 });
   await waiting(1);
   await bus.publish('/a', 'later');
-  t.match((await parked).messages, [{ message_id: 31, data: 'later' }]);
+  const { messages, headers } = await parked;
+  t.match(messages, [{ message_id: 31, data: 'later' }]);
+  t.equal(headers.get('content-encoding'), 'gzip', 'compressed, as all that this nginx sends');
 });
 
 t.test('a browser that hangs up is forgotten', { skip }, async (t) => {

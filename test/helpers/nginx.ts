@@ -28,6 +28,11 @@ export async function startNginx(t: Test, upstream: string): Promise<string> {
     events {}
     http {
       access_log off;
+      # What a site may have set for its pages.
+      gzip on;
+      gzip_min_length 0;
+      gzip_proxied any;
+      gzip_types text/plain application/json;
       ${temporary.map((name) => `${name}_temp_path ${folder}/${name};`).join('\n')}
       ${site}
     }`,
