@@ -1,5 +1,4 @@
 import t from 'tap';
-import { isGlobal } from '../../src/arguments.js';
 import { openBus } from '../helpers/bus.js';
 import { createDatabase } from '../helpers/database.js';
 import { form, send } from '../helpers/http.js';
@@ -37,10 +36,10 @@ t.test('whatever sites and channels are called, each site gets what is its own, 
       places.flatMap((siteId, place) => channels.map((name) => bus.publish(name, `${round} ${place}`, { siteId }))),
     );
   const from = (id: number) =>
-    Object.fromEntries(channels.map((name) => [name, isGlobal(name) ? places.length * id : id]));
+    Object.fromEntries(channels.map((name) => [name, global.includes(name) ? places.length * id : id]));
   const expected = (round: string, place: number) =>
     channels.flatMap((name) =>
-      (isGlobal(name) ? places.map((_, i) => i) : [place]).map((i) => `${name} ${round} ${i}`),
+      (global.includes(name) ? places.map((_, i) => i) : [place]).map((i) => `${name} ${round} ${i}`),
     );
   const told = (messages: readonly WireMessage[]) => messages.map(({ channel, data }) => `${channel} ${data}`).sort();
 
