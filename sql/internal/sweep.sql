@@ -32,6 +32,9 @@ begin
     into seen, upto_channel, upto_slot, idle from part t;
   for i in 1..coalesce(cardinality(idle), 0) loop
     select * into c from channels t where t.id = idle[i] for no key update skip locked;
+    -- Its last message is there, unless publish_list() is about to write it: the channel is not idle then, and its counter
+    -- ahead of its rows.
+    perform from messages m where m.channel_id = c.id and m.slot = (c.last_id % c.ring_size)::int and m.message_id = c.last_id;
     if found then
       perform trim_channel(c.id, c.ring_size);
     end if;

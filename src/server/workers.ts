@@ -14,7 +14,7 @@ export interface WorkerTask {
 /** A worker's first word: where it listens, or why it does not. */
 export type WorkerReport = { port: number } | { code: string | undefined; message: string; stack: string | undefined };
 
-export const taskVariable = 'POSTBUS_WORKER';
+export const taskVariable = 'postbus_worker';
 
 interface Child {
   worker: Worker;

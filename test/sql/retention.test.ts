@@ -202,6 +202,22 @@ t.test('what has expired in idle channels is deleted along with what is publishe
   t.strictSame(await kept(), ['/idle/1', '/idle/2', '/idle/5']);
 });
 
+t.test(
+  'a list in a transaction that has published before: what it is about to write is not taken for gone',
+  async (t) => {
+    const { url } = await createDatabase(t);
+    const session = await openSession(t, url);
+    await session.value('select message_bus.configure(clear_every => 1)');
+    await session.value(`select message_bus.publish('/a', '1')`);
+    await session.client.query(`update message_bus.messages set published_at = now() - interval '7 days'`);
+    await session.client.query('begin');
+    await session.value(`select message_bus.publish('/b', '0')`);
+    await session.value(`select message_bus.publish_many('[{"channel": "/a", "data": 2}]')`);
+    await session.client.query('commit');
+    t.strictSame(await backlogIds(session, '/a'), [2]);
+  },
+);
+
 t.test('tables stay small under steady traffic', async (t) => {
   const { url } = await createDatabase(t);
   const { client, value } = await openSession(t, url);
