@@ -91,3 +91,22 @@ create type publication as (
   max_backlog_size int,
   max_backlog_age int
 );
+
+-- What publish_later() has put down, until the transaction commits: then it is published and deleted in the same breath,
+-- and nobody else ever sees a row. By transaction, so that each finds its own, however many run.
+-- Every row is soon dead: vacuum by count, not by a share of a table that is nearly always empty.
+create table outbox (
+  xid xid8 not null,
+  id bigint generated always as identity,
+  site text collate "C" not null,
+  channel text collate "C" not null,
+  data jsonb not null,
+  user_ids text[],
+  group_ids text[],
+  client_ids text[],
+  max_backlog_size int,
+  max_backlog_age int,
+  postponed boolean not null default false,    -- see publish_outbox()
+  primary key (xid, id)
+) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000, autovacuum_vacuum_insert_threshold = -1,
+  autovacuum_analyze_threshold = 2147483647, autovacuum_vacuum_cost_delay = 0);

@@ -21,6 +21,10 @@ begin
   if not is_message(publish.channel, publish.user_ids, publish.group_ids, publish.client_ids, publish.site_id, publish.max_backlog_size, publish.max_backlog_age) then
     perform check_message(publish.channel, publish.user_ids, publish.group_ids, publish.client_ids, publish.site_id, publish.max_backlog_size, publish.max_backlog_age);
   end if;
+  -- See publish_outbox().
+  if current_setting('postbus.outbox', true) = 'waiting' then
+    perform set_config('postbus.outbox', 'mixed', true);
+  end if;
   site := case when is_global(publish.channel) then '' else coalesce(publish.site_id, '') end;
   select s.clear_every, coalesce(publish.max_backlog_size, s.max_backlog_size) into every, keep from settings s;
 

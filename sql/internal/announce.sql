@@ -14,6 +14,9 @@ declare
   place record;
   line text;
 begin
+  if current_setting('postbus.outbox', true) in ('waiting', 'mixed', 'postponed') then
+    perform lock_outbox_channels();
+  end if;
   lock table turn in share update exclusive mode;
   update bus b set last_global_id = b.last_global_id + 1 from settings s
     returning b.last_global_id, b.ring_size, s.notify_channel, s.notify_key, s.clear_every

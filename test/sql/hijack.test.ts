@@ -4,9 +4,8 @@ import { openSession, type Session } from './session.js';
 
 const helpers =
   `clock_timestamp statement_timestamp pg_notify sha256 convert_to encode length left starts_with jsonb_typeof
-  jsonb_array_length format octet_length pg_column_size make_interval pg_current_xact_id_if_assigned quote_literal`.split(
-    /\s+/,
-  );
+  jsonb_array_length format octet_length pg_column_size make_interval pg_current_xact_id_if_assigned pg_current_xact_id
+  set_config current_setting quote_literal`.split(/\s+/);
 
 // Some of them fit better than what Postgres has.
 const operators = [
@@ -50,14 +49,14 @@ async function setTraps({ client, rows }: Session): Promise<number> {
 }
 
 t.test('whatever a caller puts in their way, the functions run what is theirs', async (t) => {
-  const granted = ['publish', 'publish_many', 'backlog', 'global_backlog', 'last_ids'];
+  const granted = ['publish', 'publish_many', 'publish_later', 'backlog', 'global_backlog', 'last_ids'];
   const { database, role, url } = await createGrantee(t, granted);
   await database.query(`grant create on database ${database.name} to ${role}`);
   const session = await openSession(t, url);
   const { client, value, rows } = session;
   t.ok((await setTraps(session)) > 30);
   // Tables of the caller's that are found first and look the same.
-  const tables = ['settings', 'bus', 'channels', 'messages', 'global_ring', 'sweep'];
+  const tables = ['settings', 'bus', 'channels', 'messages', 'global_ring', 'sweep', 'outbox'];
   for (const table of tables) {
     const columns = await database.query<{ column: string }>(
       `select format('%I %s', attname, format_type(atttypid, null)) as column from pg_attribute
@@ -85,19 +84,22 @@ t.test('whatever a caller puts in their way, the functions run what is theirs', 
     { channel: '/b', data: 4 },
   ];
   t.strictSame(await value('select message_bus.publish_many($1)', [JSON.stringify(list)]), [3, 1]);
-  t.equal((await rows(`select * from message_bus.backlog('/a')`)).length, 3);
-  t.equal((await rows('select * from message_bus.global_backlog()')).length, 4);
-  t.strictSame(await value(`select message_bus.last_ids('{/a,/b}')`), [3, 1]);
+  await value(`select message_bus.publish_later('/c', '5')`);
+  const later = ['/a', '/d'].map((channel) => `select message_bus.publish_later('${channel}', '7')`);
+  await client.query(`begin; select message_bus.publish('/c', '6'); ${later.join('; ')}; commit`);
+  t.equal((await rows(`select * from message_bus.backlog('/a')`)).length, 4);
+  t.equal((await rows('select * from message_bus.global_backlog()')).length, 8);
+  t.strictSame(await value(`select message_bus.last_ids('{/a,/b,/c,/d}')`), [4, 1, 2, 1]);
   await t.rejects(value(`select message_bus.publish('a', '1')`), { code: 'PB001' });
 
   t.strictSame(await database.query('select * from evil.caught'), []);
   t.strictSame(heard, []);
-  for (const table of ['channels', 'messages', 'global_ring'])
+  for (const table of ['channels', 'messages', 'global_ring', 'outbox'])
     t.strictSame(await rows(`select * from pg_temp.${table}`), [], `the caller's own ${table}`);
   const messages = await database.query('select data from message_bus.global_backlog()');
   t.strictSame(
     messages.map(({ data }) => data),
-    [1, 2, 3, 4],
+    [1, 2, 3, 4, 5, 6, 7, 7],
   );
 
   // That the traps do catch what falls into them.

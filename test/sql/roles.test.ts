@@ -78,7 +78,7 @@ t.test('a role that may only publish can do that, and read nothing', async (t) =
 t.test('a publisher does not learn where nodes listen, whatever it has Postgres tell it', async (t) => {
   const database = await createDatabase(t);
   const { role, url } = await createRole(t, database);
-  await grant(database, role, ['message_bus.publish', 'message_bus.publish_many']);
+  await grant(database, role, ['message_bus.publish', 'message_bus.publish_many', 'message_bus.publish_later']);
   const bus = openBus(t, database.url);
   await bus.subscribe('/a', () => {});
   const [secret] = await database.query<{ name: string; key: Buffer }>(
@@ -95,6 +95,7 @@ t.test('a publisher does not learn where nodes listen, whatever it has Postgres 
   await session.client.query('set constraints all immediate');
   await session.value(publish);
   await session.value(`select message_bus.publish_many('[{"channel": "/a", "data": 1}]')`);
+  await session.value(`select message_bus.publish_later('/a', '1')`);
   await session.client.query('begin; set constraints all immediate');
   await session.value(publish);
   await session.client.query('commit');

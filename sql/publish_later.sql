@@ -1,0 +1,22 @@
+-- Puts a message down, to be published when the transaction commits. Locks nothing that anybody else may want until then:
+-- for transactions that take their time, or touch many channels in any order.
+create or replace function publish_later(
+  channel text, data jsonb,
+  user_ids text[] default null, group_ids text[] default null, client_ids text[] default null,
+  site_id text default null, max_backlog_size int default null, max_backlog_age int default null
+) returns void
+language plpgsql security definer set search_path from current
+as $$
+#variable_conflict use_column
+begin
+  if not is_message(publish_later.channel, publish_later.user_ids, publish_later.group_ids, publish_later.client_ids, publish_later.site_id, publish_later.max_backlog_size, publish_later.max_backlog_age) then
+    perform check_message(publish_later.channel, publish_later.user_ids, publish_later.group_ids, publish_later.client_ids, publish_later.site_id, publish_later.max_backlog_size, publish_later.max_backlog_age);
+  end if;
+  insert into outbox (xid, site, channel, data, user_ids, group_ids, client_ids, max_backlog_size, max_backlog_age)
+    values (pg_current_xact_id(), site_of(publish_later.site_id, publish_later.channel), publish_later.channel, coalesce(publish_later.data, 'null'),
+      publish_later.user_ids, publish_later.group_ids, publish_later.client_ids, publish_later.max_backlog_size, publish_later.max_backlog_age);
+  if coalesce(current_setting('postbus.outbox', true), '') = '' then
+    perform set_config('postbus.outbox', 'waiting', true);
+  end if;
+end
+$$;
