@@ -5,6 +5,7 @@ create table settings (
   max_backlog_size int not null default 1000,
   max_global_backlog_size int not null default 2000,
   max_backlog_age int not null default 604800,
+  relay boolean not null default false,        -- whether what is put down is left to the nodes, see publish_later()
   version bigint not null default 0,           -- raised by whatever changes what can be read, but for publications and time
   expired_global_id bigint not null default 0, -- messages up to here were dropped by expire_all_backlogs()
   -- Any role may LISTEN on a channel whose name it knows, and NOTIFY on it: the name keeps strangers from
@@ -93,7 +94,8 @@ create type publication as (
 );
 
 -- What publish_later() has put down, until the transaction commits: then it is published and deleted in the same breath,
--- and nobody else ever sees a row. By transaction, so that each finds its own, however many run.
+-- and nobody else ever sees a row. By transaction, so that each finds its own, however many run. With settings.relay, rows
+-- have 0 in its place, and wait for a node, see relay(): they come in the order of their ids as they become visible.
 -- Every row is soon dead: vacuum by count, not by a share of a table that is nearly always empty.
 create table outbox (
   xid xid8 not null,
@@ -106,7 +108,16 @@ create table outbox (
   client_ids text[],
   max_backlog_size int,
   max_backlog_age int,
+  put_down_at timestamptz not null default clock_timestamp(),
   postponed boolean not null default false,    -- see publish_outbox()
   primary key (xid, id)
 ) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000, autovacuum_vacuum_insert_threshold = -1,
   autovacuum_analyze_threshold = 2147483647, autovacuum_vacuum_cost_delay = 0);
+
+-- The node that publishes what waits in the outbox, see relay(); one row.
+create table relaying (
+  singleton boolean primary key default true check (singleton),
+  node text not null default '',
+  seen_at timestamptz not null default '-infinity'
+) with (fillfactor = 10);
+insert into relaying default values;

@@ -1,7 +1,8 @@
 -- Changes bus-wide settings; null leaves one as it is. Readers see the new limits at once; rows beyond them are
 -- deleted with the publications that follow.
 create or replace function configure(
-  clear_every int default null, max_backlog_size int default null, max_global_backlog_size int default null, max_backlog_age int default null
+  clear_every int default null, max_backlog_size int default null, max_global_backlog_size int default null, max_backlog_age int default null,
+  relay boolean default null
 ) returns void
 language plpgsql security definer set search_path from current
 as $$
@@ -12,6 +13,13 @@ declare
 begin
   perform check_limit(configure.clear_every, 'clear_every'), check_limit(configure.max_backlog_size, 'max_backlog_size'),
     check_limit(configure.max_global_backlog_size, 'max_global_backlog_size'), check_limit(configure.max_backlog_age, 'max_backlog_age');
+  if not configure.relay then
+    -- Nobody else does from here on what the nodes do now: what waits is published first. What cannot be, as another
+    -- transaction holds its channel or is yet to commit it, the nodes find later.
+    perform from relaying for update;
+    while publish_waiting() loop
+    end loop;
+  end if;
   -- Locked first, as by all who change the global ring.
   select b.ring_size into slots from bus b for update;
   update settings s set
@@ -19,6 +27,7 @@ begin
       max_backlog_size = coalesce(configure.max_backlog_size, s.max_backlog_size),
       max_global_backlog_size = coalesce(configure.max_global_backlog_size, s.max_global_backlog_size),
       max_backlog_age = coalesce(configure.max_backlog_age, s.max_backlog_age),
+      relay = coalesce(configure.relay, s.relay),
       version = s.version + 1
     returning s.max_global_backlog_size into window_size;
   if window_size <> slots then

@@ -61,6 +61,12 @@ export function checkLimit(value: unknown, argument: string): number | undefined
   return value;
 }
 
+export function checkFlag(value: unknown, argument: string): boolean | undefined {
+  if (value === undefined || value === null) return undefined;
+  if (typeof value !== 'boolean') throw new errors.BAD_OPTION(argument, 'must be true or false');
+  return value;
+}
+
 /** An option of an interface of ours. */
 export function checkWholeNumber(least: number, value: unknown, otherwise: number, name: string): number {
   const number = value ?? otherwise;

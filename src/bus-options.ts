@@ -61,4 +61,6 @@ export interface Settings {
   maxGlobalBacklogSize?: number | undefined;
   /** Seconds. */
   maxBacklogAge?: number | undefined;
+  /** Whether nodes publish what publish_later() has put down, instead of the commits of those who called it. */
+  relay?: boolean | undefined;
 }

@@ -1,6 +1,7 @@
 import type { EventEmitter } from 'node:events';
 import {
   checkChannel,
+  checkFlag,
   checkLimit,
   checkMessageId,
   checkPosition,
@@ -211,6 +212,7 @@ export class Bus {
       checkLimit(settings.maxBacklogSize, 'maxBacklogSize') ?? null,
       checkLimit(settings.maxGlobalBacklogSize, 'maxGlobalBacklogSize') ?? null,
       checkLimit(settings.maxBacklogAge, 'maxBacklogAge') ?? null,
+      checkFlag(settings.relay, 'relay') ?? null,
     ]);
   }
 

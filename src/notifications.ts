@@ -10,6 +10,7 @@ import type { Logger } from './logger.js';
 import { Meter } from './meter.js';
 import { parsePayload } from './notification.js';
 import { OnceAMinute } from './once-a-minute.js';
+import { Relay } from './relay.js';
 
 export interface NotificationsOptions {
   database: Database;
@@ -27,6 +28,8 @@ export interface NotificationsOptions {
 export class Notifications {
   #listener: Listener | undefined;
   readonly #keepalive: Keepalive;
+  /** Runs while the database is there, as the listener can tell. */
+  readonly #relay: Relay;
   readonly #forgeries: OnceAMinute;
   readonly received = new Meter();
   readonly node = `${hostname()}/${process.pid}/${randomUUID().slice(0, 8)}`;
@@ -41,6 +44,7 @@ export class Notifications {
 
   constructor(private readonly options: NotificationsOptions) {
     const { database, logger, keepaliveInterval } = options;
+    this.#relay = new Relay(database, logger);
     this.#forgeries = new OnceAMinute((count) =>
       logger.warn({ count }, 'ignored notifications that are not from this bus'),
     );
@@ -105,6 +109,7 @@ export class Notifications {
   }
 
   async close(): Promise<void> {
+    this.#relay.stop();
     this.#keepalive.stop();
     if (this.#isWanted && !this.#isOutageKnown) this.options.events.tell('disconnected', new errors.CLOSED());
     this.#isOutageKnown = true;
@@ -127,6 +132,7 @@ export class Notifications {
         this.#connections++;
         this.options.dispatcher.connected();
         this.#keepalive.start();
+        this.#relay.start();
         // After deafness, a connection proves nothing.
         if (!this.#keepalive.isDeaf) this.#areBack();
       }),
@@ -156,6 +162,7 @@ export class Notifications {
   #areLost(error: unknown): void {
     this.options.dispatcher.disconnected();
     this.#keepalive.stop();
+    this.#relay.stop();
     // Once an outage.
     if (this.#isOutageKnown) return;
     this.#isOutageKnown = true;
@@ -169,8 +176,10 @@ export class Notifications {
     else if (Array.isArray(content)) {
       this.received.mark(content.length);
       this.options.dispatcher.announce(content);
-    } else if ('version' in content) this.options.dispatcher.changed(content.version);
-    else {
+    } else if ('version' in content) {
+      this.options.dispatcher.changed(content.version);
+      this.#relay.wake();
+    } else {
       // Without an interval of our own, nobody would be forgotten.
       if (this.options.keepaliveInterval > 0) this.#heard.set(content.node, Date.now());
       this.#keepalive.hear(content.beat);

@@ -66,7 +66,7 @@ do $$
 begin
   if not exists (select from pg_trigger where tgrelid = 'outbox'::regclass and tgname = 'publish_outbox') then
     create constraint trigger publish_outbox after insert or update of postponed on outbox
-      deferrable initially deferred for each row execute function publish_outbox();
+      deferrable initially deferred for each row when (new.xid <> '0') execute function publish_outbox();
     -- As for announce: what is put down where session_replication_role is replica would stay here for ever.
     alter table outbox enable always trigger publish_outbox;
   end if;

@@ -308,6 +308,7 @@ t.test('each right of the role of nodes is needed', async (t) => {
     // What a bus makes of these is tested with its keepalives and diagnostics.
     keepalive: () => coded(session.value(`select message_bus.keepalive('node', gen_random_uuid())`)),
     diagnostics: () => coded(session.value('select message_bus.diagnostics()')),
+    relay: () => coded(session.value(`select message_bus.relay('node')`)),
     read_channels: () => bus.backlog('/a'),
     read_heads: () => bus.lastId('/a'),
     read_global: () => bus.globalBacklog(),

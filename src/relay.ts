@@ -1,0 +1,81 @@
+import { randomUUID } from 'node:crypto';
+import { hostname } from 'node:os';
+import type { Database } from './database/database.js';
+import type { Logger } from './logger.js';
+import { OnceAMinute } from './once-a-minute.js';
+
+/** What relay() says of the part that this node has in it, see sql/internal/relay.sql. */
+type Part = 'off' | 'other' | 'idle' | 'busy';
+
+// Ms until it is asked again. Together with the second for which a node keeps its right, `other` is how long a node that
+// died is missed; `off`, how late a message is noticed whose transaction outlasted the mode.
+const pauses: Record<Part, number> = { off: 5_000, other: 400, idle: 15, busy: 0 };
+const pauseAfterError = 500;
+
+/** Publishes what was put down for the nodes, where this is the one to do it. */
+export class Relay {
+  readonly #node = `${hostname()}/${process.pid}/${randomUUID().slice(0, 8)}`;
+  readonly #failures: OnceAMinute;
+  #lastError: unknown;
+  #running: Promise<void> | undefined;
+  #isWanted = false;
+  #wake: () => void = () => {};
+
+  constructor(
+    private readonly database: Database,
+    logger: Logger,
+  ) {
+    this.#failures = new OnceAMinute((count) =>
+      logger.warn({ err: this.#lastError, count }, 'could not relay; it is tried again'),
+    );
+  }
+
+  start(): void {
+    this.#isWanted = true;
+    this.#running ??= this.#run();
+  }
+
+  /** The settings have changed. */
+  wake(): void {
+    this.#wake();
+  }
+
+  /** What is under way ends by itself, or with the connection. */
+  stop(): void {
+    this.#isWanted = false;
+    this.#wake();
+  }
+
+  async #run(): Promise<void> {
+    while (this.#isWanted) await this.#sleep(await this.#relay());
+    this.#running = undefined;
+  }
+
+  /** Resolves to the pause that is due. */
+  async #relay(): Promise<number> {
+    const started = performance.now();
+    try {
+      const [row] = await this.database.prepared<{ part: Part }>(`select ${this.database.name('relay')}($1) as part`, [
+        this.#node,
+      ]);
+      const part = row?.part ?? 'off';
+      // Where a look takes long, as dead rows pile up behind a transaction that is left open, it is to leave time for others.
+      return part === 'busy' ? 0 : Math.max(pauses[part], 2 * (performance.now() - started));
+    } catch (error) {
+      this.#lastError = error;
+      if (this.#isWanted) this.#failures.note();
+      return pauseAfterError;
+    }
+  }
+
+  #sleep(ms: number): Promise<void> {
+    if (!this.#isWanted || ms === 0) return Promise.resolve();
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, ms);
+      this.#wake = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+  }
+}
