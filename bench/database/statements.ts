@@ -13,6 +13,7 @@ export const statements = {
   insert: 'insert into plain (channel, data) values ($1, $2)',
   'insert + notify': `with message as (insert into plain (channel, data) values ($1, $2) returning *)
     select pg_notify('${plainChannel}', id || ' ' || channel || ' ' || data::text) from message`,
+  publish_later: 'select message_bus.publish_later($1, $2)',
   publish: 'select message_bus.publish($1, $2) as id',
 };
 

@@ -41,6 +41,30 @@ const charts: { name: string; targets: string[]; draw: Draw }[] = [
       }),
   },
   {
+    name: 'publish-later',
+    targets: ['publish-later'],
+    draw: (results) =>
+      lineChart({
+        title: 'publish_later() by SQL, autocommit (messages/s)',
+        x: 'connections',
+        y: 'messages/s',
+        curves: curvesOf(results),
+        spacing: 'even',
+      }),
+  },
+  {
+    name: 'relay',
+    targets: ['relay'],
+    draw: (results) =>
+      barChart(
+        'publish_later() with the relay',
+        'messages/s',
+        linesOf(results)
+          .filter(({ unit }) => unit === 'messages/s')
+          .map(group),
+      ),
+  },
+  {
     name: 'empty-polls',
     targets: ['empty-polls'],
     draw: (results) => barChart('Polls answered at once', 'polls/s', linesOf(results).map(group)),

@@ -8,8 +8,10 @@ import { idleLatency } from './idle-latency.js';
 import { longPollSaturation } from './long-poll-saturation.js';
 import { parkedPolls } from './parked-polls.js';
 import { publishBySql } from './publish-by-sql.js';
+import { publishLater } from './publish-later.js';
 import { publishManyBySql } from './publish-many-by-sql.js';
 import { queriesPerSubscriber } from './queries-per-subscriber.js';
+import { relay } from './relay.js';
 import { streamingSaturation } from './streaming-saturation.js';
 import { tableSize } from './table-size.js';
 import { thousandChannels } from './thousand-channels.js';
@@ -29,4 +31,6 @@ export const targets: readonly Target[] = [
   tableSize,
   fourServers,
   queriesPerSubscriber,
+  publishLater,
+  relay,
 ];

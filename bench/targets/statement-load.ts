@@ -10,7 +10,7 @@ export type DatabaseRun = LoadReport & Pick<Run, 'generatorBusy'>;
 export class StatementLoad {
   private constructor(
     private readonly bench: Bench,
-    private readonly url: string,
+    readonly url: string,
     private readonly thread: Thread<LoadThread>,
   ) {}
 

@@ -49,14 +49,14 @@ async function setTraps({ client, rows }: Session): Promise<number> {
 }
 
 t.test('whatever a caller puts in their way, the functions run what is theirs', async (t) => {
-  const granted = ['publish', 'publish_many', 'publish_later', 'backlog', 'global_backlog', 'last_ids'];
+  const granted = ['publish', 'publish_many', 'publish_later', 'relay', 'backlog', 'global_backlog', 'last_ids'];
   const { database, role, url } = await createGrantee(t, granted);
   await database.query(`grant create on database ${database.name} to ${role}`);
   const session = await openSession(t, url);
   const { client, value, rows } = session;
   t.ok((await setTraps(session)) > 30);
   // Tables of the caller's that are found first and look the same.
-  const tables = ['settings', 'bus', 'channels', 'messages', 'global_ring', 'sweep', 'outbox'];
+  const tables = ['settings', 'bus', 'channels', 'messages', 'global_ring', 'sweep', 'outbox', 'relaying'];
   for (const table of tables) {
     const columns = await database.query<{ column: string }>(
       `select format('%I %s', attname, format_type(atttypid, null)) as column from pg_attribute
@@ -87,9 +87,14 @@ t.test('whatever a caller puts in their way, the functions run what is theirs', 
   await value(`select message_bus.publish_later('/c', '5')`);
   const later = ['/a', '/d'].map((channel) => `select message_bus.publish_later('${channel}', '7')`);
   await client.query(`begin; select message_bus.publish('/c', '6'); ${later.join('; ')}; commit`);
+  await database.query('select message_bus.configure(relay => true)');
+  await client.query(
+    `begin; select message_bus.publish_later('/d', '8'); select message_bus.publish_later('/e', '8'); commit`,
+  );
+  t.equal(await value(`select message_bus.relay('node')`), 'idle');
   t.equal((await rows(`select * from message_bus.backlog('/a')`)).length, 4);
-  t.equal((await rows('select * from message_bus.global_backlog()')).length, 8);
-  t.strictSame(await value(`select message_bus.last_ids('{/a,/b,/c,/d}')`), [4, 1, 2, 1]);
+  t.equal((await rows('select * from message_bus.global_backlog()')).length, 10);
+  t.strictSame(await value(`select message_bus.last_ids('{/a,/b,/c,/d}')`), [4, 1, 2, 2]);
   await t.rejects(value(`select message_bus.publish('a', '1')`), { code: 'PB001' });
 
   t.strictSame(await database.query('select * from evil.caught'), []);
@@ -99,7 +104,7 @@ t.test('whatever a caller puts in their way, the functions run what is theirs', 
   const messages = await database.query('select data from message_bus.global_backlog()');
   t.strictSame(
     messages.map(({ data }) => data),
-    [1, 2, 3, 4, 5, 6, 7, 7],
+    [1, 2, 3, 4, 5, 6, 7, 7, 8, 8],
   );
 
   // That the traps do catch what falls into them.
