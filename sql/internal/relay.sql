@@ -82,7 +82,7 @@ $$;
 -- Speaks of errors alone, as announce() does.
 create or replace function relay(node text) returns text
 language plpgsql security definer set search_path from current set client_min_messages = error set enable_seqscan = off set jit = off
-  set lock_timeout = '1s'
+  set lock_timeout = '500ms'
 as $$
 declare
   r relaying;
