@@ -6,6 +6,7 @@ create table settings (
   max_global_backlog_size int not null default 2000,
   max_backlog_age int not null default 604800,
   relay boolean not null default false,        -- whether what is put down is left to the nodes, see publish_later()
+  relayed boolean not null default false,      -- whether that was ever so
   version bigint not null default 0,           -- raised by whatever changes what can be read, but for publications and time
   expired_global_id bigint not null default 0, -- messages up to here were dropped by expire_all_backlogs()
   -- Any role may LISTEN on a channel whose name it knows, and NOTIFY on it: the name keeps strangers from

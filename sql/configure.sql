@@ -28,6 +28,7 @@ begin
       max_global_backlog_size = coalesce(configure.max_global_backlog_size, s.max_global_backlog_size),
       max_backlog_age = coalesce(configure.max_backlog_age, s.max_backlog_age),
       relay = coalesce(configure.relay, s.relay),
+      relayed = s.relayed or coalesce(configure.relay, false),
       version = s.version + 1
     returning s.max_global_backlog_size into window_size;
   if window_size <> slots then

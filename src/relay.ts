@@ -5,11 +5,11 @@ import type { Logger } from './logger.js';
 import { OnceAMinute } from './once-a-minute.js';
 
 /** What relay() says of the part that this node has in it, see sql/internal/relay.sql. */
-type Part = 'off' | 'other' | 'idle' | 'busy';
+type Part = 'never' | 'off' | 'other' | 'idle' | 'busy';
 
 // Ms until it is asked again. Together with the second for which a node keeps its right, `other` is how long a node that
 // died is missed; `off`, how late a message is noticed whose transaction outlasted the mode.
-const pauses: Record<Part, number> = { off: 5_000, other: 400, idle: 15, busy: 0 };
+const pauses: Record<Part, number> = { never: Number.POSITIVE_INFINITY, off: 5_000, other: 400, idle: 15, busy: 0 };
 const pauseAfterError = 500;
 
 /** Publishes what was put down for the nodes, where this is the one to do it. */
@@ -19,6 +19,7 @@ export class Relay {
   #lastError: unknown;
   #running: Promise<void> | undefined;
   #isWanted = false;
+  #isAskedFor = false;
   #wake: () => void = () => {};
 
   constructor(
@@ -32,11 +33,13 @@ export class Relay {
 
   start(): void {
     this.#isWanted = true;
+    this.wake();
     this.#running ??= this.#run();
   }
 
-  /** The settings have changed. */
+  /** The settings have changed, or may have. */
   wake(): void {
+    this.#isAskedFor = true;
     this.#wake();
   }
 
@@ -54,11 +57,12 @@ export class Relay {
   /** Resolves to the pause that is due. */
   async #relay(): Promise<number> {
     const started = performance.now();
+    this.#isAskedFor = false;
     try {
       const [row] = await this.database.prepared<{ part: Part }>(`select ${this.database.name('relay')}($1) as part`, [
         this.#node,
       ]);
-      const part = row?.part ?? 'off';
+      const part = row?.part ?? 'never';
       // Where a look takes long, as dead rows pile up behind a transaction that is left open, it is to leave time for others.
       return part === 'busy' ? 0 : Math.max(pauses[part], 2 * (performance.now() - started));
     } catch (error) {
@@ -69,9 +73,9 @@ export class Relay {
   }
 
   #sleep(ms: number): Promise<void> {
-    if (!this.#isWanted || ms === 0) return Promise.resolve();
+    if (!this.#isWanted || this.#isAskedFor || ms === 0) return Promise.resolve();
     return new Promise((resolve) => {
-      const timer = setTimeout(resolve, ms);
+      const timer = ms === Number.POSITIVE_INFINITY ? undefined : setTimeout(resolve, ms);
       this.#wake = () => {
         clearTimeout(timer);
         resolve();

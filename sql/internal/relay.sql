@@ -70,7 +70,8 @@ end
 $$;
 
 -- Asked by every node again and again: publishes a batch of what waits, where it falls to this node. Says what to do next:
---   off      the relay is off, and nothing waits
+--   never    the relay never was on: to ask again is in vain, until the settings change
+--   off      the relay is off, and nothing waits; a transaction may still be open that put something down before
 --   other    another node relays; it lost that right when it has not asked for a second
 --   idle     this node relays; whatever waited is published, as far as it can be
 --   busy     this node relays, and there was more than makes a batch
@@ -87,9 +88,13 @@ as $$
 declare
   r relaying;
   is_on boolean;
+  was_on boolean;
   waits boolean;
 begin
-  select s.relay into is_on from settings s;
+  select s.relay, s.relayed into is_on, was_on from settings s;
+  if not was_on then
+    return 'never';
+  end if;
   select true into waits from outbox o where o.xid = '0' order by o.id limit 1;
   if not is_on and waits is null then
     return 'off';
