@@ -1,0 +1,124 @@
+-- The messages of one kind of statement, as a query over its transition tables: as text, for the trigger function.
+-- There n and o are the new and the old row. Their columns are named in full everywhere, so that none can be taken for
+-- something else. Never as (row).column of a whole row of a transition table: once a column has been dropped, Postgres
+-- takes the wrong ones there.
+
+-- A column as text that no setting of a session changes, as ::text would for dates.
+create or replace function column_text(r text, column_name text) returns text language sql immutable
+return case when column_name is not null then format('(to_jsonb(%s.%I) #>> ''{}'')', r, column_name) end;
+
+-- A channel with {columns} as an expression over a row. Null, and so an error, where what a column holds would take the
+-- channel to those that all sites see.
+create or replace function change_channel(channel text, r text) returns text
+language plpgsql immutable
+as $$
+declare
+  expression text := quote_literal(split_part(channel, '{', 1));
+  part text;
+begin
+  foreach part in array (string_to_array(channel, '{'))[2:] loop
+    expression := expression || format(' || %s || %L', column_text(r, split_part(part, '}', 1)), substr(part, strpos(part, '}') + 1));
+  end loop;
+  if strpos(channel, '{') > 0 and starts_with('/global/', split_part(channel, '{', 1)) then
+    return format('(select case when not starts_with(c, ''/global/'') then c end from (select %s) c(c))', expression);
+  end if;
+  return expression;
+end
+$$;
+
+-- Ids as a list, of a column that holds one, or a list: empty where it holds none.
+create or replace function change_targets("table" regclass, column_name text, r text) returns text
+language sql stable
+return (
+  select case t.typcategory
+    when 'A' then format('array_remove(coalesce(%s.%I::text[], ''{}''), null)', r, column_name)
+    else format('array_remove(array[%s], null)', column_text(r, column_name)) end
+  from pg_attribute a join pg_type t on t.oid = a.atttypid where a.attrelid = "table" and a.attname = column_name
+);
+
+create or replace function change_row("table" regclass, columns text[], except_columns text[], r text) returns text
+language plpgsql stable
+as $$
+#variable_conflict use_variable
+declare
+  -- Of virtual columns, transition tables hold nothing; what numbers the rows is ours.
+  left_out text[] := except_columns || 'row number'::text || array(select a.attname::text from pg_attribute a where a.attrelid = "table" and a.attgenerated = 'v');
+begin
+  return case
+    when columns is not null then (
+      select format('jsonb_build_object(%s)', string_agg(format('%L, %s.%I', c.name, r, c.name), ', ' order by c.n))
+      from unnest(columns) with ordinality c(name, n))
+    else format('to_jsonb(%s.*) - %L::text[]', r, left_out)
+  end;
+end
+$$;
+
+create or replace function change_key("table" regclass, r text) returns text language sql stable
+return (
+  select format('jsonb_build_object(%s)', string_agg(format('%L, %s.%I', a.attname, r, a.attname), ', ' order by k.n))
+  from pg_index i cross join unnest(i.indkey::int2[]) with ordinality k(attnum, n)
+  join pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.attnum
+  where i.indrelid = "table" and i.indisprimary
+);
+
+create or replace function change_query(
+  "table" regclass, operation text, channel text, columns text[], except_columns text[], condition text, when_changed text[], old_values boolean,
+  user_ids text, group_ids text, site_id text, max_backlog_size int, max_backlog_age int
+) returns text
+language plpgsql stable
+as $$
+#variable_conflict use_variable
+declare
+  r text := case operation when 'delete' then 'o' else 'n' end;
+  key text := change_key("table", r);
+  pairs boolean := operation = 'update' and (old_values or when_changed is not null);
+  users text := change_targets("table", user_ids, r);
+  groups text := change_targets("table", group_ids, r);
+  audience text;
+  data text;
+  conditions text[] := '{}';
+begin
+  data := format('''op'', %L, ''table'', %L, ''key'', %s', operation, (select c.relname from pg_class c where c.oid = "table"), coalesce(key, '''null''::jsonb'));
+  if operation <> 'delete' then
+    data := data || ', ''row'', ' || change_row("table", columns, except_columns, 'n');
+  end if;
+  if operation = 'delete' and (old_values or key is null) then
+    data := data || ', ''old'', ' || change_row("table", columns, except_columns, 'o');
+  end if;
+  data := format('jsonb_build_object(%s)', data);
+  if operation = 'update' and old_values then
+    -- What the row was is not for those that it has come to.
+    select string_agg(format('o.%1$I::text is not distinct from n.%1$I::text', c), ' and ') into audience
+      from unnest(array_remove(array[user_ids, group_ids, site_id], null)) c;
+    data := format('%s || case when %s then jsonb_build_object(''old'', %s) else ''{}'' end',
+      data, coalesce(audience, 'true'), change_row("table", columns, except_columns, 'o'));
+  end if;
+
+  if condition is not null then
+    conditions := conditions || format(E'(select (%s\n) from (select %s.*) t)', condition, r);
+  end if;
+  if operation = 'update' and when_changed is not null then
+    -- Compared as they are stored: that is there for every type, in whatever schema.
+    conditions := conditions || (
+      select format('row(%s)::record operator(pg_catalog.*<>) row(%s)::record', string_agg(format('o.%I', c), ', '), string_agg(format('n.%I', c), ', '))
+      from unnest(when_changed) c);
+  end if;
+  if user_ids is not null or group_ids is not null then
+    conditions := conditions || format('%s <> ''{}''', concat_ws(' || ', users, groups));
+  end if;
+  if site_id is not null then
+    conditions := conditions || format('%s.%I is not null', r, site_id);
+  end if;
+
+  return format(E'select row(%s, %s, %s, %s, %s, null, %L::int, %L::int)::%I.publication\nfrom %s%s%s',
+    case when site_id is null then 'null' else column_text(r, site_id) end, change_channel(channel, r), data,
+    coalesce('nullif(' || users || ', ''{}'')', 'null'), coalesce('nullif(' || groups || ', ''{}'')', 'null'),
+    max_backlog_size, max_backlog_age, current_schema(),
+    -- Old and new rows of an update are in the same order there. That pairs them also where a key has changed, or there is none.
+    case when pairs then E'(select row_number() over () as "row number", t.* from "new rows" t) n\njoin (select row_number() over () as "row number", t.* from "old rows" t) o using ("row number")'
+      when operation = 'delete' then '(select t.* from "old rows" t) o'
+      else '(select t.* from "new rows" t) n' end,
+    coalesce(E'\nwhere ' || nullif(array_to_string(conditions, E'\n  and '), ''), ''),
+    case when pairs then E'\norder by "row number"' else '' end);
+end
+$$;

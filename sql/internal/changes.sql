@@ -1,0 +1,85 @@
+-- What publish_changes() is made of. That one runs as its caller, and needs EXECUTE on change_function() and
+-- change_mark() besides. publish_rows() is what the trigger function calls.
+create or replace function change_function(
+  "table" regclass, channel text, operations text[], columns text[], except_columns text[], condition text, when_changed text[],
+  old_values boolean, user_ids text, group_ids text, site_id text, via text, on_error text, unrestricted boolean,
+  max_backlog_size int, max_backlog_age int, name text,
+  out body text, out probes text[]
+)
+language plpgsql stable security definer set search_path from current
+as $$
+#variable_conflict use_variable
+declare
+  query text;
+  branches text := '';
+  operation text;
+  -- Rows of no table: whether the queries make sense, their columns, types and functions, shows before there is a trigger.
+  no_rows text := format('(select (x.r).* from (select null::%s as r) x where false)', table_name("table"));
+  call text := format('perform %I.publish_rows(items, %L, %L, format(''trigger %%I on %%s'', tg_name, tg_relid::regclass));', current_schema(), via, on_error);
+begin
+  perform check_changes("table", channel, operations, columns, except_columns, when_changed, user_ids, group_ids, site_id, via, on_error, unrestricted, name);
+  perform check_limit(max_backlog_size, 'max_backlog_size'), check_limit(max_backlog_age, 'max_backlog_age');
+  foreach operation in array operations loop
+    query := change_query("table", operation, channel, columns, except_columns, condition, when_changed, coalesce(old_values, false),
+      user_ids, group_ids, site_id, max_backlog_size, max_backlog_age);
+    probes := probes || format('with "new rows" as %1$s, "old rows" as %1$s %2$s', no_rows, query);
+    branches := branches || format(E'    if tg_op = %L then\n', upper(operation));
+    if operation = 'update' and (old_values or when_changed is not null) and (select c.relkind = 'p' from pg_class c where c.oid = "table") then
+      -- Only where a row moved to a partition whose own trigger then made it vanish.
+      branches := branches || E'      if (select count(*) from "old rows") <> (select count(*) from "new rows") then\n'
+        || E'        raise exception ''rows were lost on their way to another partition: which has become which is not known'';\n      end if;\n';
+    end if;
+    branches := branches || format(E'      items := array(\n%s);\n    end if;\n', query);
+  end loop;
+  -- Where errors end the statement, nothing is written inside the block: a transaction of many statements would otherwise
+  -- have many subtransactions with ids, which slows down everybody's snapshots.
+  body := format(E'#variable_conflict use_column\ndeclare\n  items %1$I.publication[];\n  fault text;\n  hint text;\nbegin\n  begin\n%2$s%3$s'
+    '  exception when others then\n    get stacked diagnostics fault = message_text, hint = pg_exception_hint;\n'
+    '    raise %4$s using errcode = sqlstate, hint = coalesce(nullif(hint, ''''), ''publish_changes() made the trigger: call it again where the table is no longer what it was.''),\n      message = format(''%%s (trigger %%I on %%s)'', fault, tg_name, tg_relid::regclass);\n  end;\n%5$s  return null;\nend',
+    current_schema(), branches, case on_error when 'warn' then format(E'    %s\n', call) else '' end,
+    case on_error when 'warn' then 'warning' else 'exception' end, case on_error when 'warn' then '' else format(E'  %s\n', call) end);
+end
+$$;
+
+-- Publishes what a statement has changed. The changes that cannot be a message are told of with the trigger's name, and
+-- with on_error 'warn' left out.
+create or replace function publish_rows(items publication[], via text, on_error text, "trigger" text) returns void
+language plpgsql security definer set search_path from current
+as $$
+#variable_conflict use_column
+declare
+  bad publication;
+  sound publication[];
+  fault text;
+  hint text;
+begin
+  select i.* into bad from unnest(items) i
+    where not is_message(i.channel, i.user_ids, i.group_ids, i.client_ids, i.site, i.max_backlog_size, i.max_backlog_age) limit 1;
+  if found then
+    sound := array(select i.*::publication from unnest(items) i
+      where is_message(i.channel, i.user_ids, i.group_ids, i.client_ids, i.site, i.max_backlog_size, i.max_backlog_age));
+    begin
+      perform check_message(bad.channel, bad.user_ids, bad.group_ids, bad.client_ids, bad.site, bad.max_backlog_size, bad.max_backlog_age);
+    exception when others then
+      get stacked diagnostics fault = message_text, hint = pg_exception_hint;
+      if on_error = 'fail' then
+        raise exception using errcode = sqlstate, hint = hint, message = format('%s (%s)', fault, "trigger");
+      end if;
+      raise warning using errcode = sqlstate, hint = hint,
+        message = format('%s (%s; rows not published: %s)', fault, "trigger", cardinality(items) - cardinality(sound));
+    end;
+    items := sound;
+  end if;
+  if items = '{}' then
+    return;
+  elsif via = 'publish' then
+    perform publish(i.channel, i.data, i.user_ids, i.group_ids, i.client_ids, i.site, i.max_backlog_size, i.max_backlog_age) from unnest(items) i;
+  else
+    perform put_down(items);
+  end if;
+end
+$$;
+
+-- The comment on a trigger function: by this, stop_publishing_changes() knows its own.
+create or replace function change_mark(name text default null) returns text language sql stable
+return format('Made by %I.publish_changes()', current_schema()) || case when name is null then '' else format(', name => %L', name) end;

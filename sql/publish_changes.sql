@@ -1,0 +1,86 @@
+-- Publishes the changes of a table from here on: after each statement, a message for each row that it has changed:
+--   {"op": "update", "table": "orders", "key": {"id": 7}, "row": {…}, "old": {…}}
+-- ("row" is left out for deletes, "old" unless old_values). To a channel that may hold columns of the row: '/orders/{id}'.
+-- By statement triggers, on the table and its partitions, and a function beside the table that belongs to the owner of the
+-- table and runs with that role's rights: who changes the table needs none on the bus, and who owns the bus runs none of
+-- what is written here. Called again for the same table and name, it replaces what it made.
+create or replace function publish_changes(
+  "table" regclass, channel text,
+  operations text[] default '{insert,update,delete}', columns text[] default null, except_columns text[] default null,
+  condition text default null, when_changed text[] default null, old_values boolean default false,
+  user_ids text default null, group_ids text default null, site_id text default null,
+  via text default 'publish_later', on_error text default 'fail', unrestricted boolean default false,
+  max_backlog_size int default null, max_backlog_age int default null, name text default 'changes'
+) returns void
+language plpgsql set search_path from current
+as $$
+#variable_conflict use_variable
+declare
+  -- For what is run from here on, as it runs in the trigger function: condition may name nothing in another schema bare, so
+  -- that nobody else can put something in its place.
+  bare constant text := 'pg_catalog, pg_temp';
+  bus constant text := current_setting('search_path');
+  made record;
+  t pg_class;
+  base text;
+  cut text;
+  function_name text;
+  object text;
+  probe text;
+  relation regclass;
+  n int := 1;
+begin
+  select c.* into t from pg_class c where c.oid = "table";
+  select f.* into made from change_function("table", channel, operations, columns, except_columns, condition, when_changed, old_values,
+    user_ids, group_ids, site_id, via, on_error, unrestricted, max_backlog_size, max_backlog_age, name) f;
+  if not pg_has_role(current_user, t.relowner, 'member') then
+    raise exception using errcode = 'PB006', message = format('table: %s belongs to %I', "table", pg_get_userbyid(t.relowner)),
+      hint = 'What this makes belongs to the owner of the table. Call it as that role, or one that is a member of it.';
+  end if;
+  perform stop_publishing_changes("table", name);
+
+  begin
+    perform set_config('search_path', bare, true);
+    foreach probe in array made.probes loop
+      execute probe;
+    end loop;
+  exception when others then
+    if condition is null then
+      raise;
+    end if;
+    raise exception using errcode = 'PB006', message = 'condition: ' || sqlerrm,
+      hint = 'A condition is SQL over the columns of the row, such as status <> ''draft''. Other functions, types and operators than those of Postgres itself need their schema.';
+  end;
+  perform set_config('search_path', bus, true);
+
+  -- Cut to what the names of a trigger may have, in bytes; and then one that is not taken.
+  base := t.relname;
+  loop
+    cut := format('%s_%s%s', base, name, case when n > 1 then '_' || n else '' end);
+    if octet_length(cut) > 56 then
+      base := left(base, -1);
+    elsif exists (select from pg_proc p where p.pronamespace = t.relnamespace and p.proname = cut) then
+      n := n + 1;
+    else
+      exit;
+    end if;
+  end loop;
+  function_name := format('%I.%I', (select s.nspname from pg_namespace s where s.oid = t.relnamespace), cut);
+  execute format('create function %s() returns trigger language plpgsql security definer set search_path = %s set enable_nestloop = off set jit = off as %L',
+    function_name, bare, made.body);
+  execute format('revoke execute on function %s() from public', function_name);
+  execute format('comment on function %s() is %L', function_name, change_mark(name));
+  foreach object in array operations loop
+    for relation in select "table" union select p.relid from pg_partition_tree("table") p loop
+      execute format('create trigger %I after %s on %s %s for each statement execute function %s()',
+        cut || '_' || object, object, relation,
+        case object when 'insert' then 'referencing new table as "new rows"' when 'delete' then 'referencing old table as "old rows"'
+          else 'referencing old table as "old rows" new table as "new rows"' end,
+        function_name);
+    end loop;
+  end loop;
+  if t.relowner <> (select r.oid from pg_roles r where r.rolname = current_user) then
+    execute format('alter function %s() owner to %I', function_name, pg_get_userbyid(t.relowner));
+  end if;
+end
+$$;
