@@ -52,7 +52,7 @@ begin
     when c.relkind not in ('r', 'p') or c.relpersistence = 't' then format('table: %s must be a table, not a view, a foreign or a temporary one', table_name("table"))
     when c.relnamespace in ('pg_catalog'::regnamespace, quote_ident(current_schema())::regnamespace) then format('table: %s belongs to the bus or to Postgres', table_name("table"))
     when c.relispartition then format('table: %s is a partition: name the whole table', table_name("table"))
-    when not has_schema_privilege(c.relowner, quote_ident(current_schema()), 'usage')
+    when not has_schema_privilege(c.relowner, current_schema(), 'usage')
       or not has_function_privilege(c.relowner, 'publish_rows(publication[], text, text, text)', 'execute')
       then format('table: %s belongs to %I, who may not publish changes', table_name("table"), pg_get_userbyid(c.relowner))
   end;

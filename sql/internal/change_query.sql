@@ -55,7 +55,7 @@ $$;
 
 create or replace function change_key("table" regclass, r text) returns text language sql stable
 return (
-  select format('jsonb_build_object(%s)', string_agg(format('%L, %s.%I', a.attname, r, a.attname), ', ' order by k.n))
+  select 'jsonb_build_object(' || string_agg(format('%L, %s.%I', a.attname, r, a.attname), ', ' order by k.n) || ')'
   from pg_index i cross join unnest(i.indkey::int2[]) with ordinality k(attnum, n)
   join pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.attnum
   where i.indrelid = "table" and i.indisprimary
