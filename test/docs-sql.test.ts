@@ -4,7 +4,9 @@ import t from 'tap';
 import { createDatabase } from './helpers/database.js';
 
 const root = new URL('../', import.meta.url);
-const guide = await readFile(new URL('docs/sql.md', root), 'utf8');
+const pages = ['docs/sql.md', 'docs/triggers.md'];
+const texts = await Promise.all(pages.map((page) => readFile(new URL(page, root), 'utf8')));
+const guide = texts.join('\n');
 
 interface Example {
   statement: string;
@@ -34,38 +36,41 @@ function examples(block: string): Example[] {
   return found;
 }
 
-t.test('every statement of docs/sql.md does what the page shows', async (t) => {
-  const database = await createDatabase(t);
-  const client = new pg.Client(database.url);
-  await client.connect();
-  t.teardown(async () => {
-    // Roles are the server's, not the database's.
-    for (const role of ['publisher', 'reader', 'node']) {
-      await client.query(`drop owned by message_bus_${role}; drop role message_bus_${role}`);
+for (const [index, page] of pages.entries())
+  t.test(`every statement of ${page} does what the page shows`, async (t) => {
+    const database = await createDatabase(t);
+    const client = new pg.Client(database.url);
+    await client.connect();
+    t.teardown(async () => {
+      // Roles are the server's, not the database's.
+      for (const [, role] of texts[index]?.matchAll(/^create role (\w+);/gm) ?? []) {
+        await client.query(`drop owned by ${role}; drop role ${role}`);
+      }
+      await client.end();
+    });
+    const run = async (text: string): Promise<string[]> => {
+      try {
+        // Values as Postgres writes them.
+        const types = { getTypeParser: () => (value: string) => value };
+        const { rows } = await client.query<(string | null)[]>({ text, rowMode: 'array', types });
+        return rows.map((row) => row.map((value) => value ?? 'null').join(' | '));
+      } catch (error) {
+        if (error instanceof pg.DatabaseError) return [`ERROR ${error.code} ${error.message}`];
+        throw error;
+      }
+    };
+    const blocks = [...(texts[index] ?? '').matchAll(/```sql\n(.*?)```/gs)].flatMap(([, block = '']) =>
+      examples(block),
+    );
+    t.ok(blocks.length > 20);
+    for (const { statement, shown } of blocks) {
+      const result = await run(statement);
+      if (shown) t.strictSame(result, shown, statement);
+      else t.notMatch(result.join(), /^ERROR/, statement);
     }
-    await client.end();
   });
-  const run = async (text: string): Promise<string[]> => {
-    try {
-      // Values as Postgres writes them.
-      const types = { getTypeParser: () => (value: string) => value };
-      const { rows } = await client.query<(string | null)[]>({ text, rowMode: 'array', types });
-      return rows.map((row) => row.map((value) => value ?? 'null').join(' | '));
-    } catch (error) {
-      if (error instanceof pg.DatabaseError) return [`ERROR ${error.code} ${error.message}`];
-      throw error;
-    }
-  };
-  const blocks = [...guide.matchAll(/```sql\n(.*?)```/gs)].flatMap(([, block = '']) => examples(block));
-  t.ok(blocks.length > 40);
-  for (const { statement, shown } of blocks) {
-    const result = await run(statement);
-    if (shown) t.strictSame(result, shown, statement);
-    else t.notMatch(result.join(), /^ERROR/, statement);
-  }
-});
 
-t.test('docs/sql.md has every function, each parameter in its place, and every error', async (t) => {
+t.test('the pages have every function, each parameter in its place, and every error', async (t) => {
   const { query } = await createDatabase(t);
   const text = guide.replace(/\s+/g, ' ');
   const files = (await readdir(new URL('sql/', root))).filter((file) => file.endsWith('.sql'));
@@ -78,13 +83,13 @@ t.test('docs/sql.md has every function, each parameter in its place, and every e
       [`message_bus.${name}`],
     );
     const parameters = (row?.parameters ?? '')
-      .replace(/ DEFAULT (\S+?)(::\w+(\[\])?)?(?=,|$)/g, ' = $1')
+      .replace(/ DEFAULT ('[^']*'|\S+?)(::\w+(\[\])?)?(?=,|$)/g, ' = $1')
       .replaceAll('integer', 'int')
       .replaceAll('NULL', 'null')
       .replaceAll("'0'", '0');
     const result = row?.result.replace('SETOF', 'setof').replace(/(message_bus\.)?\bmessage$/, 'message_bus.message');
     t.ok(text.includes(`message_bus.${name}(${parameters}) returns ${result}`), `${name}(${parameters}) ${result}`);
-    t.match(guide, new RegExp(`^### .*\\b${name}\\b`, 'm'));
+    t.match(guide, new RegExp(`^##+ .*\\b${name}\\b`, 'm'));
   }
   const codes = new Set<string>();
   for (const file of await readdir(new URL('sql/internal/', root)))
