@@ -72,7 +72,7 @@ for (const { language, command, parameters, url: takesUrl } of publishers) {
 
 const skip = python === undefined && 'python with psycopg is not on this machine';
 t.test('follow.py prints every message once and in order, whatever interrupts it', { skip }, async (t) => {
-  const { database, url } = await createGrantee(t, ['notify_channel', 'global_backlog']);
+  const { database, role, url } = await createGrantee(t, ['notify_channel', 'global_backlog']);
   const publish = (data: number) => database.query(`select message_bus.publish('/follow', to_jsonb($1::int))`, [data]);
   await publish(1);
   const run = start(t, url, python ?? '', ['follow.py']);
@@ -83,9 +83,7 @@ t.test('follow.py prints every message once and in order, whatever interrupts it
   await publish(3);
   await until(() => lines().length === 3, 'it has read two');
 
-  await database.query(
-    `select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and query ilike 'listen%'`,
-  );
+  await database.query('select pg_terminate_backend(pid) from pg_stat_activity where usename = $1', [role]);
   await publish(4);
   await until(() => lines().length >= 5, 'it has come back');
   await publish(5);
