@@ -92,7 +92,7 @@ nameField.value ||= `Guest ${Math.floor(Math.random() * 900) + 100}`;
 const elsewhere = byId('elsewhere');
 elsewhere.open = window.matchMedia('(min-width: 60rem)').matches;
 byId('origin').textContent = location.origin;
-elsewhere.addEventListener('click', async ({ target }) => {
+document.addEventListener('click', async ({ target }) => {
   const button = target.closest('[data-copy]');
   if (!button) return;
   const command = byId(button.dataset.copy);

@@ -43,7 +43,7 @@ export async function createServer(options: ServerOptions): Promise<FastifyInsta
   });
   await app.register(postbus, { bus });
   await app.register(health, { bus, probe });
-  if (options.demo) await app.register(demo, { bus, schema, embedded: options.demo.embedded });
+  if (options.demo) await app.register(demo, { bus, connectionString, schema, embedded: options.demo.embedded });
   return app;
 }
 

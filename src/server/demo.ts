@@ -2,10 +2,12 @@ import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import type { FastifyInstance } from 'fastify';
 import type { Bus } from '../bus.js';
-import { postbusCommand, psqlCommand } from './shell-commands.js';
+import { DemoOrders } from './demo-orders.js';
+import { ordersCommand, postbusCommand, psqlCommand } from './shell-commands.js';
 
 interface DemoOptions {
   bus: Bus;
+  connectionString: string;
   schema: string;
   /** Whether the database is the server's own one, of its folder. */
   embedded: boolean;
@@ -34,11 +36,16 @@ const chatMessage = {
   },
 };
 
-/** A chat on `/`. Files are served by these routes alone; no path of a request names one. */
-export async function demo(app: FastifyInstance, { bus, schema, embedded }: DemoOptions): Promise<void> {
+/** A chat and a table on `/`. Files are served by these routes alone; no path of a request names one. */
+export async function demo(
+  app: FastifyInstance,
+  { bus, connectionString, schema, embedded }: DemoOptions,
+): Promise<void> {
+  const database = embedded ? '$(cat .postbus/url)' : '$DATABASE_URL';
   const texts: Record<string, string> = {
     where: embedded ? 'in the folder where the server was started' : 'with DATABASE_URL set as it is for the server',
-    psql: psqlCommand(embedded ? '$(cat .postbus/url)' : '$DATABASE_URL', schema),
+    psql: psqlCommand(database, schema),
+    orders: ordersCommand(database),
     postbus: postbusCommand(schema),
   };
   const page = (await readDemoFile('index.html')).replace(/{{(\w+)}}/g, (_, name) => escapeHtml(texts[name] ?? ''));
@@ -47,6 +54,7 @@ export async function demo(app: FastifyInstance, { bus, schema, embedded }: Demo
     { url: '/message-bus-client.js', type: javascript, body: await readFile(client, 'utf8') },
     { url: '/chat.js', type: javascript, body: await readDemoFile('chat.js') },
     { url: '/message.js', type: javascript, body: await readDemoFile('message.js') },
+    { url: '/orders.js', type: javascript, body: await readDemoFile('orders.js') },
     { url: '/ajax.js', type: javascript, body: await readDemoFile('ajax.js') },
     { url: '/chat.css', type: 'text/css; charset=utf-8', body: await readDemoFile('chat.css') },
     { url: '/favicon.svg', type: 'image/svg+xml', body: await readDemoFile('favicon.svg') },
@@ -54,6 +62,14 @@ export async function demo(app: FastifyInstance, { bus, schema, embedded }: Demo
   for (const { url, type, body } of files) {
     app.get(url, (_request, reply) => reply.headers(headers).type(type).send(body));
   }
+
+  const orders = new DemoOrders(connectionString, schema);
+  app.addHook('onReady', async () => {
+    // A role that may not make tables has a chat all the same.
+    await orders.prepare().catch((error) => app.log.warn({ err: error }, 'the demo has no table demo_orders'));
+  });
+  app.addHook('onClose', () => orders.close());
+  app.get('/orders', (_request, reply) => orders.read().then((read) => reply.headers(headers).send(read)));
 
   app.post<{ Body: { from: string; text: string } }>(
     '/chat',

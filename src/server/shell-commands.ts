@@ -10,6 +10,10 @@ export function psqlCommand(database: string, schema: string): string {
   return `psql "${database}" -c "${sql.replace(/[\\"$`]/g, '\\$&')}"`;
 }
 
+export function ordersCommand(database: string): string {
+  return `psql "${database}" -c "update demo_orders set status = 'paid' where id = 1"`;
+}
+
 export function postbusCommand(schema: string): string {
   const name = plainName.test(schema) ? schema : `'${schema.replaceAll("'", "'\\''")}'`;
   const option = schema === 'message_bus' ? '' : ` --schema=${name}`;

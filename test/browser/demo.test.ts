@@ -3,7 +3,7 @@ import type { BrowserContext, Page, ViewportSize } from 'playwright-core';
 import t, { type Test } from 'tap';
 import { createServer } from '../../src/server/create-server.js';
 import { needsBrowser, TestBrowser } from '../helpers/browser.js';
-import { createDatabase } from '../helpers/database.js';
+import { createDatabase, type TestDatabase } from '../helpers/database.js';
 import { type Publish, publishOn } from '../helpers/pages/served-client.js';
 import { until } from '../helpers/until.js';
 
@@ -13,6 +13,7 @@ interface Demo {
   url: string;
   context: BrowserContext;
   publish: Publish;
+  query: TestDatabase['query'];
   stop(): Promise<void>;
   /** On the same port. */
   startAgain(): Promise<void>;
@@ -36,6 +37,7 @@ async function openDemo(t: Test): Promise<Demo> {
     url,
     context: await browser.openProfile(t),
     publish: publishOn(database.query),
+    query: database.query,
     stop: () => app.close(),
     startAgain: async () => void (await start(Number(new URL(url).port))),
   };
@@ -90,6 +92,16 @@ class Visitor {
         return `${await name.textContent()}: ${await text.textContent()}`;
       }),
     );
+  }
+
+  /** The rows of the table, cells joined. */
+  async rows(): Promise<string[]> {
+    const rows = await this.page.locator('tbody tr').all();
+    return Promise.all(rows.map(async (row) => (await row.locator('td').allTextContents()).join(' ')));
+  }
+
+  async untilRows(wanted: string[]): Promise<void> {
+    await until(async () => (await this.rows()).join('|') === wanted.join('|'), `the table is ${wanted.join('; ')}`);
   }
 
   /** Whether neither the page nor the list of messages can be scrolled sideways. */
@@ -194,4 +206,40 @@ t.test('a restart of the server is survived', needsBrowser, async (t) => {
   await visitor.untilSees('too early');
   t.strictSame(await visitor.messages(), ['Ada: before', 'psql: meanwhile', 'Ada: too early']);
   await until(async () => !(await visitor.page.getByRole('alert').isVisible()), 'the problem is gone');
+});
+
+t.test('a table edited by SQL changes on the page', needsBrowser, async (t) => {
+  const demo = await openDemo(t);
+  const visitor = await Visitor.open(demo, 'Ada');
+  await visitor.untilRows(['1 Paper new', '2 Pencils new', '3 Ink new']);
+  // As the page says.
+  const command = await visitor.page.locator('#edit').textContent();
+  const sql = /-c "([^"]+)"/.exec(command ?? '')?.[1] ?? '';
+  t.match(sql, /update demo_orders/);
+  await demo.query(sql);
+  await visitor.untilRows(['1 Paper paid', '2 Pencils new', '3 Ink new']);
+  await visitor.page.getByText('Last change: update of order 1').waitFor();
+  await demo.query(
+    `insert into demo_orders (item, status) values ('<img src=x onerror="window.stolen = true">', 'new')`,
+  );
+  await demo.query(`delete from demo_orders where id = 2; update demo_orders set status = 'sent' where id = 3`);
+  const now = ['1 Paper paid', '3 Ink sent', '4 <img src=x onerror="window.stolen = true"> new'];
+  await visitor.untilRows(now);
+  t.equal(await visitor.page.locator('table img').count(), 0);
+
+  const other = await Visitor.open(demo, 'Bob', { width: 360, height: 640 });
+  await other.untilRows(now);
+  t.ok(await other.fitsWidth(), 'on a phone, too');
+  await demo.query(`update demo_orders set item = repeat('W', 500) where id = 1`);
+  await until(async () => (await other.rows())[0]?.includes('WWW') ?? false, 'the phone is told');
+  t.ok(await other.fitsWidth(), 'with words that do not break');
+  await demo.stop();
+  await visitor.untilStatus('Reconnecting');
+  await demo.query('delete from demo_orders where id <> 3');
+  await demo.startAgain();
+  await visitor.untilRows(['3 Ink sent']);
+  t.strictSame(
+    other.complaints.filter((complaint) => !/ERR_CONNECTION|Failed to load/.test(complaint)),
+    [],
+  );
 });

@@ -24,6 +24,7 @@ const files = {
   '/': 'text/html; charset=utf-8',
   '/chat.css': 'text/css; charset=utf-8',
   '/chat.js': 'text/javascript; charset=utf-8',
+  '/orders.js': 'text/javascript; charset=utf-8',
   '/ajax.js': 'text/javascript; charset=utf-8',
   '/message.js': 'text/javascript; charset=utf-8',
   '/message-bus-client.js': 'text/javascript; charset=utf-8',
