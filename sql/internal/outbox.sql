@@ -77,11 +77,14 @@ $$;
 create or replace function put_down(items publication[]) returns void
 language plpgsql
 as $$
+declare
+  relay boolean := (select s.relay from settings s);
 begin
   insert into outbox (xid, site, channel, data, user_ids, group_ids, client_ids, max_backlog_size, max_backlog_age)
-    select pg_current_xact_id(), site_of(i.site, i.channel), i.channel, i.data, i.user_ids, i.group_ids, i.client_ids, i.max_backlog_size, i.max_backlog_age
+    select case when relay then '0' else pg_current_xact_id() end,
+      site_of(i.site, i.channel), i.channel, i.data, i.user_ids, i.group_ids, i.client_ids, i.max_backlog_size, i.max_backlog_age
     from unnest(items) with ordinality i(site, channel, data, user_ids, group_ids, client_ids, max_backlog_size, max_backlog_age, n) order by i.n;
-  if coalesce(current_setting('postbus.outbox', true), '') = '' then
+  if not relay and coalesce(current_setting('postbus.outbox', true), '') = '' then
     perform set_config('postbus.outbox', 'waiting', true);
   end if;
 end

@@ -269,3 +269,18 @@ t.test('a table edited by SQL wakes a subscriber', async (t) => {
   await until(() => received.length > 0, 'it is told');
   t.strictSame(received, [change('insert', 1, { row: { id: 1, customer: 1, status: 'new', total: 2 } })]);
 });
+
+t.test('with the relay on, a node publishes what the statement has put down', async (t) => {
+  const { run, changes, database, value } = await openChanges(t, orders);
+  await run(`select message_bus.configure(relay => true); select message_bus.publish_changes('orders', '/{id}')`);
+  await run(`insert into orders select i from generate_series(1, 20) i`);
+  t.equal(await value(`select message_bus.last_id('/1')`), 0, 'not by the statement');
+  const bus = openBus(t, database.url);
+  await bus.subscribe('/1', () => {});
+  await until(async () => (await value(`select message_bus.last_id('/20')`)) === 1, 'it is relayed');
+  t.strictSame(
+    (await changes()).map(([channel]) => channel),
+    Array.from({ length: 20 }, (_, i) => `/${i + 1}`),
+    'in order',
+  );
+});
