@@ -194,3 +194,24 @@ t.test('odd types of columns, dropped and new ones, generated ones', async (t) =
     'without a key, all of what is deleted',
   );
 });
+
+t.test('virtual columns, which triggers do not see, are left out', async (t) => {
+  const { run, changes, value } = await openChanges(t, 'select 1');
+  if (Number(await value(`select current_setting('server_version_num')`)) < 180_000)
+    return t.pass('there are none yet');
+  await run('create table v (id int primary key, twice int generated always as (id * 2) virtual)');
+  await run(`select message_bus.publish_changes('v', '/v', old_values => true)`);
+  await run('insert into v values (1); update v set id = 2');
+  t.strictSame(
+    (await changes()).map(([, { row, old }]) => [row, old]),
+    [
+      [{ id: 1 }, undefined],
+      [{ id: 2 }, { id: 1 }],
+    ],
+  );
+  for (const options of [`'/{twice}'`, `'/v', columns => '{twice}'`, `'/v', when_changed => '{twice}'`])
+    await t.rejects(run(`select message_bus.publish_changes('v', ${options})`), {
+      code: 'PB006',
+      message: /'twice' is a virtual column, which triggers do not see/,
+    });
+});
