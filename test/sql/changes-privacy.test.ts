@@ -113,9 +113,13 @@ t.test(
     });
     const granted =
       'message_bus.publish_changes, message_bus.stop_publishing_changes, message_bus.change_function, message_bus.change_mark, message_bus.publish_rows';
-    await admin.client.query(
-      `grant usage on schema message_bus to ${owner.role}, ${clerk.role}; grant execute on function ${granted} to ${owner.role}`,
+    await admin.client.query(`grant execute on function ${granted} to ${owner.role}`);
+    await t.rejects(
+      admin.client.query(install),
+      { code: 'PB006', message: /who may not publish changes/ },
+      'a function alone',
     );
+    await admin.client.query(`grant usage on schema message_bus to ${owner.role}, ${clerk.role}`);
     await own.client.query(install);
     await admin.client.query(`grant execute on function ${granted} to ${clerk.role}`);
     await t.rejects(
