@@ -36,22 +36,23 @@ return (
   from pg_attribute a join pg_type t on t.oid = a.atttypid where a.attrelid = "table" and a.attname = column_name
 );
 
-create or replace function change_row("table" regclass, columns text[], except_columns text[], r text) returns text
-language plpgsql stable
-as $$
-#variable_conflict use_variable
-declare
-  -- Of virtual columns, transition tables hold nothing; what numbers the rows is ours.
-  left_out text[] := except_columns || 'row number'::text || array(select a.attname::text from pg_attribute a where a.attrelid = "table" and a.attgenerated = 'v');
-begin
-  return case
-    when columns is not null then (
-      select format('jsonb_build_object(%s)', string_agg(format('%L, %s.%I', c.name, r, c.name), ', ' order by c.n))
-      from unnest(columns) with ordinality c(name, n))
-    else format('to_jsonb(%s.*) - %L::text[]', r, left_out)
-  end;
-end
-$$;
+create or replace function change_row(columns text[], except_columns text[], r text) returns text
+language sql immutable
+return case
+  when columns is not null then (
+    select format('jsonb_build_object(%s)', string_agg(format('%L, %s.%I', c.name, r, c.name), ', ' order by c.n))
+    from unnest(columns) with ordinality c(name, n))
+  -- What numbers the rows is ours.
+  else format('to_jsonb(%s.*) - %L::text[]', r, except_columns || 'row number'::text)
+end;
+
+-- What to take of a transition table: all; but Postgres fails where that names a virtual column, of which it holds nothing.
+create or replace function change_columns("table" regclass) returns text
+language sql stable
+return (
+  select case when bool_or(a.attgenerated = 'v') then string_agg(format('t.%I', a.attname), ', ') filter (where a.attgenerated <> 'v') else 't.*' end
+  from pg_attribute a where a.attrelid = "table" and a.attnum > 0 and not a.attisdropped
+);
 
 create or replace function change_key("table" regclass, r text) returns text language sql stable
 return (
@@ -70,6 +71,7 @@ as $$
 #variable_conflict use_variable
 declare
   r text := case operation when 'delete' then 'o' else 'n' end;
+  taken text := change_columns("table");
   key text := change_key("table", r);
   pairs boolean := operation = 'update' and (old_values or when_changed is not null);
   users text := change_targets("table", user_ids, r);
@@ -80,10 +82,10 @@ declare
 begin
   data := format('''op'', %L, ''table'', %L, ''key'', %s', operation, (select c.relname from pg_class c where c.oid = "table"), coalesce(key, '''null''::jsonb'));
   if operation <> 'delete' then
-    data := data || ', ''row'', ' || change_row("table", columns, except_columns, 'n');
+    data := data || ', ''row'', ' || change_row(columns, except_columns, 'n');
   end if;
   if operation = 'delete' and (old_values or key is null) then
-    data := data || ', ''old'', ' || change_row("table", columns, except_columns, 'o');
+    data := data || ', ''old'', ' || change_row(columns, except_columns, 'o');
   end if;
   data := format('jsonb_build_object(%s)', data);
   if operation = 'update' and old_values then
@@ -91,7 +93,7 @@ begin
     select string_agg(format('o.%1$I::text is not distinct from n.%1$I::text', c), ' and ') into audience
       from unnest(array_remove(array[user_ids, group_ids, site_id], null)) c;
     data := format('%s || case when %s then jsonb_build_object(''old'', %s) else ''{}'' end',
-      data, coalesce(audience, 'true'), change_row("table", columns, except_columns, 'o'));
+      data, coalesce(audience, 'true'), change_row(columns, except_columns, 'o'));
   end if;
 
   if condition is not null then
@@ -115,9 +117,9 @@ begin
     coalesce('nullif(' || users || ', ''{}'')', 'null'), coalesce('nullif(' || groups || ', ''{}'')', 'null'),
     max_backlog_size, max_backlog_age, current_schema(),
     -- Old and new rows of an update are in the same order there. That pairs them also where a key has changed, or there is none.
-    case when pairs then E'(select row_number() over () as "row number", t.* from "new rows" t) n\njoin (select row_number() over () as "row number", t.* from "old rows" t) o using ("row number")'
-      when operation = 'delete' then '(select t.* from "old rows" t) o'
-      else '(select t.* from "new rows" t) n' end,
+    case when pairs then format(E'(select row_number() over () as "row number", %1$s from "new rows" t) n\njoin (select row_number() over () as "row number", %1$s from "old rows" t) o using ("row number")', taken)
+      when operation = 'delete' then format('(select %s from "old rows" t) o', taken)
+      else format('(select %s from "new rows" t) n', taken) end,
     coalesce(E'\nwhere ' || nullif(array_to_string(conditions, E'\n  and '), ''), ''),
     case when pairs then E'\norder by "row number"' else '' end);
 end

@@ -197,8 +197,10 @@ t.test('odd types of columns, dropped and new ones, generated ones', async (t) =
 
 t.test('virtual columns, which triggers do not see, are left out', async (t) => {
   const { run, changes, value } = await openChanges(t, 'select 1');
-  if (Number(await value(`select current_setting('server_version_num')`)) < 180_000)
-    return t.pass('there are none yet');
+  if (Number(await value(`select current_setting('server_version_num')::int`)) < 180_000) {
+    t.pass('there are none yet');
+    return;
+  }
   await run('create table v (id int primary key, twice int generated always as (id * 2) virtual)');
   await run(`select message_bus.publish_changes('v', '/v', old_values => true)`);
   await run('insert into v values (1); update v set id = 2');
