@@ -15,7 +15,6 @@ import { ClientFilters, type ClientMessageFilter } from './client-filters.js';
 import { type Codec, checkCodec, encode } from './codec.js';
 import { Database } from './database/database.js';
 import { checkSchema, migrate } from './database/migrate.js';
-import { PooledPostgres } from './database/pooled-postgres.js';
 import type { Postgres } from './database/postgres.js';
 import { type Diagnostics, diagnose } from './diagnostics.js';
 import { Dispatcher } from './dispatcher/dispatcher.js';
@@ -300,12 +299,3 @@ export class Bus {
 
 // Within what service managers grant a process before they kill it.
 const drainMs = 5_000;
-
-/** A bus on a Postgres database. It connects when it is first used. */
-export function createBus(options: BusOptions = {}): Bus {
-  const logger = options.logger ?? consoleLogger;
-  const postgres = new PooledPostgres(options, (err) =>
-    logger.warn({ err }, 'an idle database connection broke; the pool replaces it'),
-  );
-  return new Bus(options, postgres);
-}

@@ -1,8 +1,9 @@
 export type { Id } from './arguments.js';
-export { type Bus, createBus } from './bus.js';
+export type { Bus } from './bus.js';
 export type { BusOptions, OffOptions, PublishOptions, Settings, SiteOptions, SubscribeOptions } from './bus-options.js';
 export type { ClientMessageFilter } from './client-filters.js';
 export type { Codec } from './codec.js';
+export { createBus } from './create-bus.js';
 export { printMigration } from './database/migrate.js';
 export type { Diagnostics } from './diagnostics.js';
 export { isPostbusError, type PostbusError, type PostbusErrorCode } from './errors.js';

@@ -31,7 +31,7 @@ embedded one that postbus serve runs in this folder.
     if (all && siteId !== undefined) throw new UsageError('--all and --site-id do not go together');
     const lastId = args.integer('last-id', -Number.MAX_SAFE_INTEGER, Number.MAX_SAFE_INTEGER);
 
-    const { createBus } = await import('../bus.js');
+    const { createBus } = await import('../create-bus.js');
     const signals = listenForStopSignals();
     const bus = createBus({ connectionString: await findDatabaseUrl(args), schema: args.schema, logger });
     try {

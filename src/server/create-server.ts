@@ -6,7 +6,7 @@ import Fastify, {
   type FastifyReply,
   type FastifyRequest,
 } from 'fastify';
-import { createBus } from '../bus.js';
+import { createBus } from '../create-bus.js';
 import { errors } from '../errors.js';
 import postbus from '../fastify/index.js';
 import { DatabaseProbe } from './database-probe.js';

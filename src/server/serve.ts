@@ -1,4 +1,4 @@
-import { createBus } from '../bus.js';
+import { createBus } from '../create-bus.js';
 import { startEmbeddedPostgres } from '../embedded-postgres/index.js';
 import { errors } from '../errors.js';
 import { authority, HttpServer } from './http-server.js';
