@@ -9,14 +9,18 @@ import { until } from './until.js';
 /** To be given to a test as `skip`. */
 export const withoutNginx = spawnSync('nginx', ['-v']).error === undefined ? false : 'nginx is not installed';
 
-/** Runs nginx with the lines of docs/nginx.md, on a free port, in front of a server; ended with the test. */
-export async function startNginx(t: Test, upstream: string): Promise<string> {
+/**
+ * Runs nginx with the lines of docs/nginx.md, on a free port, in front of a server, and of another one for what is not the
+ * bus's; ended with the test.
+ */
+export async function startNginx(t: Test, upstream: string, site?: string): Promise<string> {
   const folder = makeFolder(t);
   const port = await freePort();
   const lines = blocksOf(await readPage('docs/nginx.md')).find(({ language }) => language === 'nginx')?.text ?? '';
-  const site = lines
+  const rest = site === undefined ? '' : `location / { proxy_pass ${site}; }`;
+  const server = lines
     .replace('127.0.0.1:3000', new URL(upstream).host)
-    .replace('listen 80;', `listen 127.0.0.1:${port};`);
+    .replace('listen 80;', `listen 127.0.0.1:${port}; ${rest}`);
   const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'];
   await writeFile(
     `${folder}/nginx.conf`,
@@ -34,7 +38,7 @@ export async function startNginx(t: Test, upstream: string): Promise<string> {
       gzip_proxied any;
       gzip_types text/plain application/json;
       ${temporary.map((name) => `${name}_temp_path ${folder}/${name};`).join('\n')}
-      ${site}
+      ${server}
     }`,
   );
   const child = spawn('nginx', ['-p', folder, '-c', `${folder}/nginx.conf`, '-e', 'stderr']);

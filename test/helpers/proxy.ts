@@ -15,14 +15,17 @@ export interface Proxy {
   requests: number;
 }
 
-/** Stands between clients and a server; closed with the test. */
-export async function startProxy(t: Test, target: string): Promise<Proxy> {
+/** Stands between clients and a server, or several, by path; closed with the test. */
+export async function startProxy(t: Test, target: string | ((path: string) => string)): Promise<Proxy> {
   const proxy: Proxy = { url: '', treat: () => 'pass', requests: 0 };
   const server = http.createServer((request, response) => {
     proxy.requests++;
     const treatment = proxy.treat();
-    const { method, headers, url } = request;
-    const upstream = http.request(target + url, { method, headers }, (answer) => forward(answer, response, treatment));
+    const { method, headers, url = '/' } = request;
+    const origin = typeof target === 'string' ? target : target(url);
+    // A connection for each request: they reach any of the processes behind an address.
+    const options = { method, headers, agent: false } as const;
+    const upstream = http.request(origin + url, options, (answer) => forward(answer, response, treatment));
     upstream.on('error', () => response.destroy());
     response.on('close', () => upstream.destroy());
     request.pipe(upstream);
