@@ -20,7 +20,7 @@ const maxTextLength = 4096;
 
 /** An answer of one piece: `application/json`. */
 export class WholeAnswer implements Answer {
-  constructor(protected readonly reply: FastifyReply) {}
+  constructor(private readonly reply: FastifyReply) {}
 
   begin(frame: Frame, _parked: boolean): void {
     this.#send(frame);
@@ -48,39 +48,55 @@ export class WholeAnswer implements Answer {
 }
 
 /** A stream of frames, each ended by a separator. */
-export class StreamedAnswer extends WholeAnswer {
-  override begin(frame: Frame, parked: boolean): void {
+export class StreamedAnswer implements Answer {
+  readonly #response: FastifyReply['raw'];
+  /** Until it begins: a stream goes past Fastify, and keeps nothing of it. */
+  #reply: FastifyReply | undefined;
+
+  constructor(reply: FastifyReply) {
+    this.#response = reply.raw;
+    this.#reply = reply;
+  }
+
+  begin(frame: Frame, parked: boolean): void {
+    const reply = this.#reply;
+    if (!reply) return;
     // What does not wait is no stream; the client tells by the content type.
     if (!parked) {
-      super.begin(frame, parked);
+      new WholeAnswer(reply).begin(frame, parked);
       return;
     }
-    this.reply.hijack();
-    this.reply.raw.writeHead(200, {
-      ...definedHeaders(this.reply),
+    this.#reply = undefined;
+    reply.hijack();
+    this.#response.writeHead(200, {
+      ...definedHeaders(reply),
       'content-type': 'text/plain; charset=utf-8',
       'x-content-type-options': 'nosniff',
     });
-    this.reply.raw.write(frame.text);
+    this.#response.write(frame.text);
   }
 
-  override more(frame: Frame): boolean {
-    const { raw } = this.reply;
-    const { socket } = raw;
+  more(frame: Frame): boolean {
+    const response = this.#response;
+    const { socket } = response;
     // What waits in the socket is counted in.
-    if (raw.writableLength > maxBehind) {
-      raw.destroy();
+    if (response.writableLength > maxBehind) {
+      response.destroy();
       return false;
     }
     // Past Node's response object, which would encode the same chunk again for every client. Where there is another
     // kind of response (HTTP/2), or an earlier answer on the connection is not through (pipelining), it has to.
-    if (raw instanceof ServerResponse && raw.chunkedEncoding && socket) socket.write(frame.chunk);
-    else raw.write(frame.text);
+    if (response instanceof ServerResponse && response.chunkedEncoding && socket) socket.write(frame.chunk);
+    else response.write(frame.text);
     return true;
   }
 
-  override end(): void {
-    this.reply.raw.end(emptyFrame.text);
+  end(): void {
+    this.#response.end(emptyFrame.text);
+  }
+
+  fail(error: unknown): void {
+    this.#reply?.send(error);
   }
 }
 

@@ -38,7 +38,7 @@ async function postbus(app: FastifyInstance, options: PostbusOptions): Promise<v
   app.decorate('messageBus', settings.bus);
   // In a scope of their own: body parsers, errors and hooks do not reach the application's routes.
   const { prefix } = settings;
-  const polls = new ParkedPolls();
+  const polls = new ParkedPolls(settings.longPollingInterval);
   const polled = new Meter();
   await app.register(routes, { prefix, settings, polls, polled });
   await app.register(diagnostics, { prefix, settings, polls, polled });
@@ -71,36 +71,32 @@ async function routes(app: FastifyInstance, { settings, polls, polled }: Diagnos
       const clientId = toClientId(request.params);
       polled.mark();
       if (bus.isOff) throw new errors.OFF();
-      let poll: Poll | undefined;
       answers.add(reply.raw);
-      // Its client has hung up, or has its answer.
-      reply.raw.on('close', () => {
-        answers.delete(reply.raw);
-        poll?.close();
-      });
       const start = ({ viewer, site }: Awaited<ReturnType<typeof lookUp>>) => {
         // Hung up while the lookups were under way.
-        if (reply.raw.destroyed) return;
-        // Neither sites nor ids of users hold a NUL: no client can pass for another user's.
-        const client = `${site}\0${viewer.userId ?? ''}\0${clientId}`;
-        const waits =
+        if (!answers.has(reply.raw)) return;
+        const mayWait =
           settings.longPollingEnabled && !mayNotWait(request.query.dlp) && polls.waiting < settings.maxActiveClients;
-        const streaming = waits && settings.chunkedEncodingEnabled && request.headers['dont-chunk'] === undefined;
-        const entered = new Poll({
+        const streaming = mayWait && settings.chunkedEncodingEnabled && request.headers['dont-chunk'] === undefined;
+        const poll = new Poll({
           dispatcher: bus.dispatcher,
+          polls,
+          // Neither sites nor ids of users hold a NUL: no client can pass for another user's.
+          client: `${site}\0${viewer.userId ?? ''}\0${clientId}`,
           request: request.body ?? { channels: new Map(), sequence: 0 },
           viewer,
           filters: bus.clientFilters,
           site,
-          waits: waits ? settings.longPollingInterval : 0,
+          mayWait,
           streaming,
           answer: streaming ? new StreamedAnswer(reply) : new WholeAnswer(reply),
           onParked: connections.of(viewer, site, request),
-          onClose: () => polls.leave(client, entered),
         });
-        poll = entered;
-        if (polls.enter(client, entered)) entered.start();
-        else entered.end();
+        // Not to be kept for as long as the poll waits.
+        request.body = undefined;
+        answers.bind(reply.raw, poll);
+        if (polls.enter(poll)) poll.start();
+        else poll.end();
       };
       const found = lookUp(request, clientId, settings);
       if (found instanceof Promise) found.then(start).catch((error) => reply.send(error));

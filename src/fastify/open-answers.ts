@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { ServerResponse } from 'node:http';
 import type { FastifyReply } from 'fastify';
+import type { Poll } from './poll.js';
 
 type Response = FastifyReply['raw'];
 
@@ -9,21 +10,35 @@ const graceMs = 500;
 
 /** Polls' answers, from the request until the last byte has left or the client has hung up. */
 export class OpenAnswers {
-  readonly #open = new Set<Response>();
+  readonly #open = new Map<Response, Poll | undefined>();
   readonly #leaving = new WeakSet<Response>();
   readonly #sweeper: NodeJS.Timeout;
+  /** One for all answers, not to keep what each request has at hand. */
+  readonly #onClose: (this: Response) => void;
 
   /** `patience`: ms after which a client that takes nothing of an answer that has ended is cut off. */
   constructor(private readonly patience = patienceMs) {
     this.#sweeper = setInterval(() => this.#sweep(), patience / 3).unref();
+    const open = this.#open;
+    this.#onClose = function () {
+      open.get(this)?.close();
+      open.delete(this);
+    };
   }
 
   add(response: Response): void {
-    this.#open.add(response);
+    this.#open.set(response, undefined);
+    response.on('close', this.#onClose);
   }
 
-  delete(response: Response): void {
-    this.#open.delete(response);
+  /** The poll that it answers: over when the client hangs up. */
+  bind(response: Response, poll: Poll): void {
+    this.#open.set(response, poll);
+  }
+
+  /** False when the client has hung up, or has its answer. */
+  has(response: Response): boolean {
+    return this.#open.has(response);
   }
 
   /**
@@ -33,15 +48,15 @@ export class OpenAnswers {
   async drain(): Promise<void> {
     clearInterval(this.#sweeper);
     const cutOff = setTimeout(() => {
-      for (const response of this.#open) response.destroy();
+      for (const response of this.#open.keys()) response.destroy();
     }, graceMs);
-    await Promise.all([...this.#open].map((response) => once(response, 'close')));
+    await Promise.all([...this.#open.keys()].map((response) => once(response, 'close')));
     clearTimeout(cutOff);
   }
 
   /** Hardly an answer is seen here: those that are read have left by then. */
   #sweep(): void {
-    for (const response of this.#open) {
+    for (const response of this.#open.keys()) {
       if (!response.writableEnded || this.#leaving.has(response)) continue;
       this.#leaving.add(response);
       this.#limitIdleness(response);

@@ -1,11 +1,16 @@
 import type { Poll } from './poll.js';
 
-/** The polls under way on this node, by client, and how many of them may wait. */
+/** The polls under way on this node, by client, how many of them may wait, and when each has waited its time. */
 export class ParkedPolls {
   readonly #byClient = new Map<string, Poll>();
+  /** Those that wait, in the order in which they began to: all wait equally long, so one timer is enough. */
   readonly #all = new Set<Poll>();
   #waiting = 0;
   #ended = false;
+  #timer: NodeJS.Timeout | undefined;
+
+  /** `interval`: ms that a poll waits. */
+  constructor(private readonly interval: number) {}
 
   /** Polls that wait, or will if they find nothing: counted from their start, so that many at once stay in the limit. */
   get waiting(): number {
@@ -16,25 +21,47 @@ export class ParkedPolls {
    * Lets a client's poll take over from its older one, which ends. False when it is the older one itself, arriving
    * late, or when all have ended.
    */
-  enter(client: string, poll: Poll): boolean {
-    const other = this.#byClient.get(client);
+  enter(poll: Poll): boolean {
+    const other = this.#byClient.get(poll.client);
     if (this.#ended || (other && other.sequence > poll.sequence)) return false;
-    this.#byClient.set(client, poll);
+    this.#byClient.set(poll.client, poll);
     this.#all.add(poll);
     if (poll.mayWait) this.#waiting++;
     other?.end();
     return true;
   }
 
-  leave(client: string, poll: Poll): void {
+  /** It waits from now on, and ends at the interval. */
+  park(poll: Poll): void {
+    poll.deadline = Math.floor(performance.now()) + this.interval;
+    this.#all.delete(poll);
+    this.#all.add(poll);
+    this.#timer ??= setTimeout(() => this.#endDue(), this.interval).unref();
+  }
+
+  leave(poll: Poll): void {
     if (!this.#all.delete(poll)) return;
     if (poll.mayWait) this.#waiting--;
-    if (this.#byClient.get(client) === poll) this.#byClient.delete(client);
+    if (this.#byClient.get(poll.client) === poll) this.#byClient.delete(poll.client);
   }
 
   /** For good: a poll whose lookups are still under way must not wait either. */
   endAll(): void {
     this.#ended = true;
+    clearTimeout(this.#timer);
     for (const poll of this.#all) poll.end();
+  }
+
+  #endDue(): void {
+    this.#timer = undefined;
+    const now = performance.now();
+    for (const poll of this.#all) {
+      if (poll.deadline === undefined) continue;
+      if (poll.deadline > now) {
+        this.#timer = setTimeout(() => this.#endDue(), poll.deadline - now).unref();
+        return;
+      }
+      poll.end();
+    }
   }
 }

@@ -5,23 +5,25 @@ import type { Dispatcher } from '../dispatcher/dispatcher.js';
 import { type Batch, emptyFrame, Frame } from '../frame.js';
 import { type Viewer, visibleTo } from '../visibility.js';
 import type { Answer } from './answers.js';
+import type { ParkedPolls } from './parked-polls.js';
 import type { PollRequest } from './poll-request.js';
 
 export interface PollOptions {
   dispatcher: Dispatcher;
+  polls: ParkedPolls;
+  /** Tells clients apart, also those of different users that chose the same id. */
+  client: string;
   request: PollRequest;
   viewer: Viewer;
   filters: ClientFilters;
   site: string;
-  /** Ms that the poll may wait; 0: it is answered at once, with all that was acknowledged before it came. */
-  waits: number;
+  /** Whether it may wait. One that may not is answered with all that was acknowledged before it came. */
+  mayWait: boolean;
   /** Whether it goes on to wait after an answer. */
   streaming: boolean;
   answer: Answer;
   /** Called when the poll begins to wait; what it answers, when it no longer does. */
   onParked: (() => () => void) | undefined;
-  /** Called once, when the poll no longer takes part in anything. */
-  onClose: () => void;
 }
 
 // Characters, or one message where that has more. The client comes back for what follows.
@@ -30,48 +32,64 @@ const maxAnswerLength = 512 * 1024;
 /**
  * One poll, from its request to its last word: opens a cursor a channel, gathers what they have at the start, answers
  * that, or parks until one of them has more.
+ *
+ * Thousands of them wait at a time: it keeps nothing of the request but what it needs until its end.
  */
 export class Poll implements Sink {
-  #cursors: Cursor[] = [];
+  readonly client: string;
+  /** Of the same client, the poll with the higher number is the newer one. */
+  readonly sequence: number;
+  readonly mayWait: boolean;
+  /** When it has waited its time, in ms of performance.now(); undefined until it waits. */
+  deadline: number | undefined;
+  readonly #polls: ParkedPolls;
+  readonly #answer: Answer;
+  readonly #viewer: Viewer;
+  readonly #filters: ClientFilters;
+  readonly #streaming: boolean;
+  readonly #channels: readonly string[];
+  #cursors: readonly Cursor[];
   /** Channels whose last id the client is to be told. */
   #status: Set<Cursor> | undefined;
   /** What waits for the start, or for the end of this turn. */
   #out: Batch[] = [];
   #outLength = 0;
-  #starting = 0;
+  #starting: number;
   #closed = false;
   #parked = false;
-  #timer: NodeJS.Timeout | undefined;
+  readonly #onParked: (() => () => void) | undefined;
   #onUnparked: (() => void) | undefined;
 
-  constructor(private readonly options: PollOptions) {}
-
-  get mayWait(): boolean {
-    return this.options.waits > 0;
-  }
-
-  /** Of the same client, the poll with the higher number is the newer one. */
-  get sequence(): number {
-    return this.options.request.sequence;
+  constructor({ dispatcher, request, site, ...kept }: PollOptions) {
+    this.client = kept.client;
+    this.sequence = request.sequence;
+    this.mayWait = kept.mayWait;
+    this.#polls = kept.polls;
+    this.#answer = kept.answer;
+    this.#viewer = kept.viewer;
+    this.#filters = kept.filters;
+    this.#streaming = kept.streaming;
+    this.#onParked = kept.onParked;
+    this.#channels = [...request.channels.keys()];
+    this.#starting = this.#channels.length;
+    this.#cursors = this.#channels.map((channel) => {
+      const position = request.channels.get(channel) ?? null;
+      const cursor = dispatcher.open(isGlobal(channel) ? '' : site, channel, position ?? -1, this);
+      if (position === -1) this.#tell(cursor);
+      return cursor;
+    });
   }
 
   start(): void {
-    const { dispatcher, request, site, waits } = this.options;
-    this.#starting = request.channels.size;
     if (this.#starting === 0) this.#begin();
-    for (const [channel, position] of request.channels) {
-      const cursor = dispatcher.open(isGlobal(channel) ? '' : site, channel, position ?? -1, this);
-      this.#cursors.push(cursor);
-      if (position === -1) this.#tell(cursor);
-    }
-    for (const cursor of this.#cursors) cursor.start(waits === 0);
+    for (const cursor of this.#cursors) cursor.start(!this.mayWait);
   }
 
   onBatch(cursor: Cursor, batch: Batch): void {
     const visible = this.#visible(cursor, batch);
     if (visible.messages.length === 0) return;
-    if (this.#parked && this.options.streaming) {
-      if (!this.options.answer.more(visible.frame)) this.close();
+    if (this.#parked && this.#streaming) {
+      if (!this.#answer.more(visible.frame)) this.close();
       return;
     }
     this.#out.push(visible);
@@ -97,12 +115,12 @@ export class Poll implements Sink {
     this.flush();
     if (this.#closed) return;
     // A stream that has begun can only end; its client asks again, and is told then.
-    if (this.#parked && this.options.streaming) {
+    if (this.#parked && this.#streaming) {
       this.end();
       return;
     }
     this.close();
-    this.options.answer.fail(error);
+    this.#answer.fail(error);
   }
 
   /** Ends the poll with what it has, or nothing. */
@@ -111,33 +129,32 @@ export class Poll implements Sink {
     if (this.#closed) return;
     const parked = this.#parked;
     this.close();
-    if (parked) this.options.answer.end();
-    else this.options.answer.begin(emptyFrame, false);
+    if (parked) this.#answer.end();
+    else this.#answer.begin(emptyFrame, false);
   }
 
   /** Answers a parked poll with what has come. */
   flush(): void {
     if (!this.#parked || (this.#out.length === 0 && !this.#status)) return;
     const frame = this.#takeFrame();
-    if (!this.options.streaming) this.close();
-    if (!this.options.answer.more(frame)) this.close();
+    if (!this.#streaming) this.close();
+    if (!this.#answer.more(frame)) this.close();
   }
 
   /** Forgets the poll, without an answer: its client is gone. */
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    clearTimeout(this.#timer);
     this.#parked = false;
     this.#onUnparked?.();
-    this.options.onClose();
+    this.#polls.leave(this);
     for (const cursor of this.#cursors) cursor.close();
     this.#cursors = [];
     this.#out = [];
   }
 
   #visible(cursor: Cursor, batch: Batch): Batch {
-    const visible = visibleTo(this.options.viewer, batch, this.options.filters);
+    const visible = visibleTo(this.#viewer, batch, this.#filters);
     // A client that waits is neither woken nor told; it is moved on with its next poll.
     if (visible !== batch && !this.#parked) this.#tell(cursor);
     return visible;
@@ -150,18 +167,17 @@ export class Poll implements Sink {
 
   #begin(): void {
     if (this.#closed) return;
-    const { answer, request, streaming, waits } = this.options;
     const isNews = this.#out.length > 0 || this.#status !== undefined;
     const frame = this.#takeFrame();
     const isUpToDate = !this.isFull() && this.#cursors.every((cursor) => cursor.isLive);
-    if (waits > 0 && isUpToDate && request.channels.size > 0 && (streaming || !isNews)) {
+    if (this.mayWait && isUpToDate && this.#cursors.length > 0 && (this.#streaming || !isNews)) {
       this.#parked = true;
-      this.#timer = setTimeout(() => this.end(), waits);
-      this.#onUnparked = this.options.onParked?.();
-      if (streaming) answer.begin(frame, true);
+      this.#polls.park(this);
+      this.#onUnparked = this.#onParked?.();
+      if (this.#streaming) this.#answer.begin(frame, true);
     } else {
       this.close();
-      answer.begin(frame, false);
+      this.#answer.begin(frame, false);
     }
   }
 
@@ -174,9 +190,8 @@ export class Poll implements Sink {
     const parts = this.#out.flatMap((batch) => batch.messages.map((message) => message.wire));
     if (this.#status) {
       const data: string[] = [];
-      let i = 0;
-      for (const channel of this.options.request.channels.keys()) {
-        const cursor = this.#cursors[i++];
+      for (const [i, channel] of this.#channels.entries()) {
+        const cursor = this.#cursors[i];
         // A cursor that has not been read has no position yet.
         if (cursor && cursor.position >= 0 && this.#status.has(cursor)) {
           data.push(`${JSON.stringify(channel)}:${cursor.position}`);

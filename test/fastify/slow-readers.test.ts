@@ -88,7 +88,6 @@ async function serveLarge(t: Test, server: Server, size: number) {
     answers.add(response);
     isOpen++;
     response.on('close', () => {
-      answers.delete(response);
       isOpen--;
     });
     response.end(Buffer.alloc(size, 'x'));
