@@ -23,9 +23,18 @@ export interface Line {
 /** Points of a plot, by the name of their curve. */
 export type Curves = Record<string, [x: number, y: number][]>;
 
+/** Where time goes: the largest shares of it. */
+export interface Profile {
+  /** Whose time, under what load. */
+  of: string;
+  shares: [where: string, share: number][];
+}
+
 export interface Outcome {
   lines: Line[];
   curves?: Curves;
+  /** Taken after the runs, in one more that does not count. Shown where a goal was missed. */
+  profiles?: Profile[];
 }
 
 export interface Run {

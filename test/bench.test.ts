@@ -8,6 +8,7 @@ import { type Delivery, FrameDecoder, FrameSplitter } from '../bench/generator/f
 import { Histogram } from '../bench/generator/histogram.js';
 import { ResponseReader } from '../bench/generator/response-reader.js';
 import { isReached, type Line, ratio } from '../bench/measurement.js';
+import type { Result } from '../bench/results.js';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 
@@ -24,6 +25,10 @@ t.test('a run proves its checker, measures, and writes the page', async (t) => {
     t.match(output, new RegExp(`right: messages out of order, ${mode}: .*missing`));
   }
   t.strictSame(readdirSync(join(out, 'results')), ['05-bus-publish-crowded.json', '14-queries-per-subscriber.json']);
+  const crowded: Result = JSON.parse(readFileSync(join(out, 'results/05-bus-publish-crowded.json'), 'utf8'));
+  const [sessions, functions] = crowded.outcome.profiles ?? [];
+  t.match(functions?.shares[0]?.[0], /^\w+\(\), [\d.]+ µs a call$/);
+  t.match(sessions?.of, 'busy sessions of Postgres: bus, 512 in flight');
   const page = readFileSync(join(out, 'benchmarks.md'), 'utf8');
   t.match(page, '**Provisional:**');
   t.match(

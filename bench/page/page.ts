@@ -1,6 +1,6 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { isReached, type Line, median, ratio, type Side } from '../measurement.js';
+import { isReached, type Line, median, type Outcome, ratio, type Side } from '../measurement.js';
 import type { Result } from '../results.js';
 import { drawCharts } from './charts.js';
 import { formatNumber } from './numbers.js';
@@ -12,12 +12,24 @@ export function writePage(path: string, results: readonly Result[]): void {
   const charts = drawCharts(results);
   for (const { name, svg } of charts.values()) writeFileSync(join(plots, `${name}.svg`), svg);
   const plotFolder = plots.slice(dirname(plots).length + 1);
-  const sections = results.map(({ how, name, target, title }) => {
+  const sections = results.map(({ how, name, outcome, target, title }) => {
     const chart = charts.get(name);
     const plot = chart ? `\n\n![${title}](${plotFolder}/${chart.name}.svg)` : '';
-    return `### ${target}. ${title}\n\n${how}${plot}`;
+    return [`### ${target}. ${title}\n\n${how}${plot}`, ...missed(outcome)].join('\n\n');
   });
   writeFileSync(path, `${[...introduction(results), table(results), ...sections, sources(results)].join('\n\n')}\n`);
+}
+
+/** For a goal that was missed: where the time goes. */
+function missed({ lines, profiles = [] }: Outcome): string[] {
+  if (lines.every(isReached)) return [];
+  return profiles.map(({ of, shares }) =>
+    [
+      `| Where the time goes: ${of} | |`,
+      '| --- | ---: |',
+      ...shares.filter(([, share]) => share >= 0.005).map(([where, share]) => `| ${where} | ${percent(share)} |`),
+    ].join('\n'),
+  );
 }
 
 function introduction(results: readonly Result[]): string[] {

@@ -1,8 +1,9 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
+import type { Profile } from '../measurement.js';
 import type { Faults } from './bare-bus.js';
-import type { Usage } from './child.js';
+import type { Answers, Usage } from './child.js';
 
 export interface ServerOptions {
   /** Flags of Node, such as --cpu-prof. */
@@ -35,9 +36,20 @@ export class ServerProcess {
   }
 
   usage(): Promise<Usage> {
+    return this.#ask('usage');
+  }
+
+  /** Where the time of this process goes while `work` is under way. */
+  async profile(of: string, work: () => Promise<unknown>): Promise<Profile> {
+    await this.#ask('begin profile');
+    await work();
+    return { of, shares: await this.#ask('end profile') };
+  }
+
+  #ask<Question extends keyof Answers>(question: Question): Promise<Answers[Question]> {
     return new Promise((resolve, reject) => {
-      this.child.once('message', (usage: Usage) => resolve(usage));
-      this.child.send('usage', (error) => error && reject(error));
+      this.child.once('message', (answer: Answers[Question]) => resolve(answer));
+      this.child.send(question, (error) => error && reject(error));
     });
   }
 

@@ -25,6 +25,7 @@ export const busPublishCrowded: Target = {
         measured: side('postbus', runs.map(rateOf)),
         goal: { atLeast: 1.5 },
       })),
+      profiles: await load.profile({ kind: 'bus', inFlight, channels: 1000 }),
     };
   },
 };

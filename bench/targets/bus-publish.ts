@@ -25,6 +25,7 @@ export const busPublish: Target = {
           goal: { atLeast: 1 },
         },
       ],
+      profiles: await load.profile({ kind: 'bus', inFlight: 32, channels: 1 }),
     };
   },
 };

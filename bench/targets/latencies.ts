@@ -1,8 +1,9 @@
 import { type Bench, messageSize } from '../bench.js';
-import type { FleetOptions, PhaseOptions } from '../generator/fleet.js';
+import type { FleetOptions, Phase, PhaseOptions } from '../generator/fleet.js';
 import { Histogram } from '../generator/histogram.js';
 import { requireFlawless } from '../generator/verdict.js';
-import type { Run } from '../measurement.js';
+import type { Profile, Run } from '../measurement.js';
+import type { ServerProcess } from '../servers/server-process.js';
 
 type Traffic = Omit<FleetOptions, 'ports'> & Pick<PhaseOptions, 'rate' | 'publishers'>;
 
@@ -21,6 +22,13 @@ export class Latencies {
   ) {}
 
   async measure(): Promise<void> {
+    const { generatorBusy, latency } = await this.#run();
+    this.#merged = Histogram.merge([this.#merged, latency]);
+    this.#histograms.push(latency);
+    this.#generatorBusy = Math.max(this.#generatorBusy, generatorBusy);
+  }
+
+  async #run(): Promise<Phase> {
     const { seconds, warmUpSeconds } = this.bench.pace;
     const fleet = this.bench.fleet({ ...this.traffic, ports: [this.port] });
     await fleet.open();
@@ -30,9 +38,12 @@ export class Latencies {
     requireFlawless(phase);
     if (phase.kept < leastKept) throw new Error(`only ${phase.kept} of the messages were published in time`);
     await fleet.close();
-    this.#merged = Histogram.merge([this.#merged, phase.latency]);
-    this.#histograms.push(phase.latency);
-    this.#generatorBusy = Math.max(this.#generatorBusy, phase.generatorBusy);
+    return phase;
+  }
+
+  /** Where the time of the server goes meanwhile. */
+  profile(server: ServerProcess, of: string): Promise<Profile> {
+    return server.profile(of, () => this.#run());
   }
 
   /** A quantile of each run, in ms. */

@@ -14,7 +14,7 @@ export const parkedPolls: Target = {
   number: 10,
   name: 'parked-polls',
   title: 'Parked polls',
-  how: '10,000 long polls are parked, on one channel, by a server that has just started: how much its resident memory has grown by then, and how much CPU it uses in the seconds that follow. Of no floor but a figure to hold; the bare server and a channel for each poll are shown to compare.',
+  how: '10,000 long polls are parked, on one channel, by a server that has just started: how much its resident memory has grown by then, and how much CPU it uses in the seconds that follow. Of no floor but a figure to hold; the bare server and a channel for each poll are shown to compare. What the memory is made of: [design.md](design.md#what-is-kept-in-memory).',
   async measure(bench) {
     const url = await bench.database();
     const cases = [

@@ -56,7 +56,11 @@ export const publishBySql: Target = {
       curve('INSERT + pg_notify', channels, ({ plain }) => plain),
       curve('publish()', channels, ({ postbus }) => postbus),
     ]);
-    return { lines, curves: Object.fromEntries(curves) };
+    const profiles = [
+      ...(await load.profile({ kind: 'publish', inFlight: 1, channels: 1 })),
+      ...(await load.profile({ kind: 'publish', inFlight: 32, channels: 1000 })),
+    ];
+    return { lines, curves: Object.fromEntries(curves), profiles };
   },
 };
 

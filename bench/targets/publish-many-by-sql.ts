@@ -25,6 +25,7 @@ export const publishManyBySql: Target = {
           goal: { atLeast: 1.3 },
         },
       ],
+      profiles: await load.profile({ kind: 'publish_many', inFlight: 1, channels: 1 }),
     };
   },
 };

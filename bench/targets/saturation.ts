@@ -1,7 +1,8 @@
 import { type Bench, messageSize } from '../bench.js';
 import { findSaturation } from '../generator/saturation.js';
 import type { Mode } from '../generator/subscriber.js';
-import type { Run } from '../measurement.js';
+import type { Profile, Run } from '../measurement.js';
+import type { ServerProcess } from '../servers/server-process.js';
 
 export interface SaturationOptions {
   name: string;
@@ -27,6 +28,21 @@ export class Saturation {
 
   async measure(): Promise<void> {
     await this.bench.within((bench) => this.#search(bench));
+  }
+
+  /** Where the time of one of the servers goes at a rate near the highest. */
+  async profile(server: ServerProcess): Promise<Profile> {
+    const { mode, ports, publishers } = this.options;
+    const { crowd, seconds } = this.bench.pace;
+    return this.bench.within(async (bench) => {
+      const fleet = bench.fleet({ ports, mode, subscribers: crowd, channels: 1 });
+      await fleet.open();
+      // Half of the best one is where a next search would start.
+      const rate = Math.round(1.8 * this.#start);
+      return server.profile(`the server at ${rate} messages a second of ${publishers} publishers`, () =>
+        fleet.phase({ rate, seconds, publishers, size: messageSize }),
+      );
+    });
   }
 
   async #search(bench: Bench): Promise<void> {

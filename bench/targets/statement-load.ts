@@ -2,7 +2,9 @@ import { type Bench, messageSize } from '../bench.js';
 import type { Load, LoadReport, LoadThread } from '../database/load-thread.js';
 import { plainChannel, plainTable } from '../database/statements.js';
 import type { Thread } from '../generator/thread.js';
-import type { Run } from '../measurement.js';
+import type { Profile, Run } from '../measurement.js';
+import { profileBackends } from '../profile/backend-profile.js';
+import { profileFunctions } from '../profile/function-profile.js';
 
 export type DatabaseRun = LoadReport & Pick<Run, 'generatorBusy'>;
 
@@ -45,6 +47,15 @@ export class StatementLoad {
         `p99 ${report.p99.toFixed(2)} ms, generator ${Math.round(100 * generatorBusy)} %`,
     );
     return { ...report, generatorBusy };
+  }
+
+  /** Where the time of Postgres goes. */
+  async profile(load: Pick<Load, 'kind' | 'inFlight' | 'channels'>): Promise<Profile[]> {
+    const of = `${load.kind}, ${load.inFlight} in flight, ${load.channels === 1 ? 'one channel' : `${load.channels} channels`}`;
+    return [
+      await profileBackends(this.url, `busy sessions of Postgres: ${of}`, () => this.run(load)),
+      await profileFunctions(this.url, `functions of the bus, of what all of them take: ${of}`, () => this.run(load)),
+    ];
   }
 }
 

@@ -1,5 +1,5 @@
 import type { Target } from '../bench.js';
-import { side } from '../measurement.js';
+import { type Profile, side } from '../measurement.js';
 import { Latencies } from './latencies.js';
 
 export const thousandChannels: Target = {
@@ -25,7 +25,12 @@ export const thousandChannels: Target = {
         await postbus.measure();
       }
     });
+    const profiles: Profile[] = [];
+    for (const { mode, postbus } of modes) {
+      profiles.push(await postbus.profile(busServer, `the server, 400 publishes a second, 1000 channels (${mode})`));
+    }
     return {
+      profiles,
       lines: modes.map(({ mode, bare, postbus }) => ({
         what: `1000 channels with a client each (${mode}), 400 publishes/s: p99`,
         unit: 'ms',
