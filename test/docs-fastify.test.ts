@@ -104,6 +104,16 @@ t.test('the example of other origins', async (t) => {
   t.equal(refused.vary, 'Origin');
 });
 
+t.test('the example of a rate limit: polls beyond it are refused, and told when to come back', async (t) => {
+  const { url } = await run(t, 'rateLimit');
+  const ask = () => poll(url, { '/a': 0 }, { dlp: true });
+  for (let i = 0; i < 600; i += 100) await Promise.all(Array.from({ length: 100 }, ask));
+  const { status, headers, text } = await ask();
+  t.equal(status, 429);
+  t.match(headers.get('retry-after'), /^\d+$/);
+  t.match(JSON.parse(text), { statusCode: 429, error: 'Too Many Requests' });
+});
+
 t.test('the example of errors', async (t) => {
   const { url } = await run(t, 'onError');
   const { status, text } = await poll(url, { '/a': 0 }, { dlp: true });
