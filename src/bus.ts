@@ -93,6 +93,11 @@ export class Bus {
     return this.#notifications.areHeard;
   }
 
+  /** Why they do not, as far as that is known: an error, most often a coded one; undefined while they do. */
+  get outage(): unknown {
+    return this.#notifications.outage;
+  }
+
   /** `connected` and `disconnected`: when isConnected changes. */
   get events(): EventEmitter<BusEvents> {
     return this.#events;

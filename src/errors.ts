@@ -115,7 +115,12 @@ export const errors = {
   ),
   DEAF: createError<[number]>(
     'POSTBUS_DEAF',
-    'Notifications do not arrive: what this bus sent itself through Postgres has not come back for %s ms. Does a pooler in transaction mode lie between?',
+    'Notifications do not arrive: what this bus sent itself through Postgres has not come back for %s ms.',
+    503,
+  ),
+  POOLER: createError<[]>(
+    'POSTBUS_POOLER',
+    'What is published does not arrive on the connection that listens: a pooler in transaction mode lies between, or it leads to another database. Set LISTEN_DATABASE_URL, or the option listenConnectionString, to an address of Postgres itself.',
     503,
   ),
   OFF: createError<[]>('POSTBUS_OFF', 'This bus is off. Turn it on with bus.on().', 503),

@@ -34,7 +34,7 @@ export class Notifications {
   readonly received = new Meter();
   readonly node = `${hostname()}/${process.pid}/${randomUUID().slice(0, 8)}`;
   #key: Uint8Array | undefined;
-  #isOutageKnown = false;
+  #outage: unknown;
   #isWanted = false;
   #isPaused = false;
   #closing: Promise<unknown> = Promise.resolve();
@@ -54,19 +54,21 @@ export class Notifications {
         this.#forgetSilent();
         return database.query(`select ${database.name('keepalive')}($1, $2)`, [this.node, beat]);
       },
-      onMissed: () => {
-        const error = new errors.DEAF(patience * keepaliveInterval);
-        this.#areLost(error);
-        this.#listener?.drop(error);
-      },
       onHeard: () => this.#areBack(),
+      onLost: () => this.#giveUp(new errors.POOLER()),
+      onMissed: () => this.#giveUp(new errors.DEAF(patience * keepaliveInterval)),
       onSendFailed: (err) => logger.warn({ err }, 'could not send a keepalive'),
     });
   }
 
   /** Whether what is published anywhere is heard of here. */
   get areHeard(): boolean {
-    return this.options.dispatcher.isConnected && !this.#keepalive.isDeaf;
+    return this.options.dispatcher.isConnected;
+  }
+
+  /** Why it is not, as far as that is known. */
+  get outage(): unknown {
+    return this.#outage;
   }
 
   get history() {
@@ -111,8 +113,9 @@ export class Notifications {
   async close(): Promise<void> {
     this.#relay.stop();
     this.#keepalive.stop();
-    if (this.#isWanted && !this.#isOutageKnown) this.options.events.tell('disconnected', new errors.CLOSED());
-    this.#isOutageKnown = true;
+    const closed = new errors.CLOSED();
+    if (this.#isWanted && this.#outage === undefined) this.options.events.tell('disconnected', closed);
+    this.#outage = closed;
     await Promise.all([this.#closing, this.#listener?.close()]);
     this.#keepalive.stop();
   }
@@ -128,13 +131,10 @@ export class Notifications {
       newConnection: () => this.options.database.postgres.newListeningConnection(),
       channel: () => this.askChannel(),
       onPayload: ifCurrent((payload) => this.#receive(payload)),
-      onConnected: ifCurrent(() => {
+      onConnected: ifCurrent((connection) => {
         this.#connections++;
-        this.options.dispatcher.connected();
-        this.#keepalive.start();
+        this.#keepalive.start(() => connection.ask());
         this.#relay.start();
-        // After deafness, a connection proves nothing.
-        if (!this.#keepalive.isDeaf) this.#areBack();
       }),
       onDisconnected: ifCurrent((error) => this.#areLost(error)),
     });
@@ -155,7 +155,9 @@ export class Notifications {
   }
 
   #areBack(): void {
-    this.#isOutageKnown = false;
+    this.options.dispatcher.connected();
+    this.#outage = undefined;
+    this.#listener?.trust();
     this.options.events.tell('connected');
   }
 
@@ -163,11 +165,19 @@ export class Notifications {
     this.options.dispatcher.disconnected();
     this.#keepalive.stop();
     this.#relay.stop();
-    // Once an outage.
-    if (this.#isOutageKnown) return;
-    this.#isOutageKnown = true;
+    // Once an outage; but for what no time will mend.
+    const isKnown = this.#outage !== undefined;
+    if (isKnown && (!(error instanceof errors.POOLER) || this.#outage instanceof errors.POOLER)) return;
+    this.#outage = error;
     if (!this.#isPaused) this.options.logger.warn({ err: error }, 'not listening to Postgres; trying again');
-    this.options.events.tell('disconnected', error);
+    if (!isKnown) this.options.events.tell('disconnected', error);
+  }
+
+  /** Another connection may do better. What this one should have brought is read now. */
+  #giveUp(error: Error): void {
+    this.options.dispatcher.connected();
+    this.#areLost(error);
+    this.#listener?.drop(error);
   }
 
   #receive(payload: string): void {

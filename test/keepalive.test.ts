@@ -1,8 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import pg from 'pg';
 import t, { type Test } from 'tap';
-import type { Bus } from '../src/index.js';
-import { openBus } from './helpers/bus.js';
+import { eventsOf, openBus } from './helpers/bus.js';
 import { createDatabase, type TestDatabase } from './helpers/database.js';
 import { startDeafProxy } from './helpers/deaf-proxy.js';
 import { createGrantee } from './helpers/role.js';
@@ -27,21 +26,12 @@ async function eavesdrop(t: Test, database: TestDatabase) {
   return { keepalives, channel: state?.channel };
 }
 
-function listenTo(bus: Bus): string[] {
-  const told: string[] = [];
-  bus.events.on('connected', () => told.push('connected'));
-  bus.events.on('disconnected', (error) => {
-    told.push(error instanceof Error && 'code' in error ? String(error.code) : 'disconnected');
-  });
-  return told;
-}
-
 t.test('a bus that hears itself goes on as it is, and leaves no trace of it', async (t) => {
   const database = await createDatabase(t);
   const { keepalives } = await eavesdrop(t, database);
   const bus = openBus(t, database.url, { keepaliveInterval });
   const received: unknown[] = [];
-  const told = listenTo(bus);
+  const told = eventsOf(bus);
   await bus.subscribe(null, ({ data }) => received.push(data));
   const [first] = await bus.publish('/a', 'first').then(() => database.query('select * from message_bus.bus'));
   await until(() => keepalives.length >= 10, 'it has sent ten');
@@ -58,7 +48,7 @@ t.test('a bus that does not hear itself says so, and connects until it does', as
   const database = await createDatabase(t);
   const proxy = await startDeafProxy(t, database.url);
   const bus = openBus(t, proxy.url, { keepaliveInterval });
-  const told = listenTo(bus);
+  const told = eventsOf(bus);
   bus.events.prependListener('disconnected', () => {
     throw new Error('a listener of its own');
   });
@@ -99,7 +89,7 @@ t.test('a bus that does not hear itself says so, and connects until it does', as
 t.test('closing is told, once, where it is news', async (t) => {
   const { url } = await createDatabase(t);
   const [used, off, unused] = [openBus(t, url), openBus(t, url), openBus(t, url)];
-  const told = [used, off, unused].map(listenTo);
+  const told = [used, off, unused].map(eventsOf);
   await Promise.all([used.connect(), off.connect()]);
   await until(() => used.isConnected && off.isConnected, 'they listen');
   off.off();

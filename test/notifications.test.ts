@@ -6,7 +6,7 @@ import { createRole } from './helpers/role.js';
 import { listen, poll, stream, type WireMessage } from './helpers/server.js';
 import { until } from './helpers/until.js';
 
-/** A connection that hears what the nodes hear. */
+/** A connection that hears what the nodes hear, but for their signs of life. */
 async function eavesdrop(t: Test, database: TestDatabase) {
   const [state] = await database.query<{ channel: string }>(
     'select notify_channel as channel from message_bus.node_state()',
@@ -17,7 +17,9 @@ async function eavesdrop(t: Test, database: TestDatabase) {
   await client.connect();
   t.teardown(() => client.end());
   const payloads: string[] = [];
-  client.on('notification', ({ payload }) => payloads.push(payload ?? ''));
+  client.on('notification', ({ payload = '' }) => {
+    if (!payload.includes('\nkeepalive\t')) payloads.push(payload);
+  });
   await client.query(`listen "${channel}"`);
   return { channel, payloads };
 }

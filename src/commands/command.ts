@@ -27,6 +27,13 @@ export const databaseOptions: Record<string, Option> = {
   schema: { value: 'name', help: 'the schema of the bus; default: message_bus' },
 };
 
+export const listenOption: Record<string, Option> = {
+  'listen-database-url': {
+    value: 'url',
+    help: 'where to listen, if the database is behind a pooler; default: LISTEN_DATABASE_URL',
+  },
+};
+
 const helpOption: Record<string, Option> = { help: { help: 'print this' } };
 
 /** The options and operands of one call, each checked when it is asked for. */

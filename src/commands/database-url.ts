@@ -6,10 +6,23 @@ import { type Arguments, environment, UsageError } from './command.js';
 const embeddedUrlFile = '.postbus/url';
 
 export function givenDatabaseUrl(args: Arguments): string | undefined {
-  const option = args.text('database-url');
-  const url = option ?? environment('DATABASE_URL');
+  return givenUrl(args, 'database-url', 'DATABASE_URL');
+}
+
+/** Another way to the database that was given, for the connection that listens. */
+export function givenListenUrl(args: Arguments): string | undefined {
+  const url = givenUrl(args, 'listen-database-url', 'LISTEN_DATABASE_URL');
+  if (url !== undefined && givenDatabaseUrl(args) === undefined) {
+    throw new UsageError('there is an address to listen on, and no database: set DATABASE_URL as well');
+  }
+  return url;
+}
+
+function givenUrl(args: Arguments, name: string, variable: string): string | undefined {
+  const option = args.text(name);
+  const url = option ?? environment(variable);
   if (url !== undefined && !isConnectionString(url)) {
-    const source = option === undefined ? 'DATABASE_URL' : '--database-url';
+    const source = option === undefined ? variable : `--${name}`;
     // Without the value: there may be a password in it.
     throw new UsageError(
       `${source} must look like postgres://user:password@host:5432/database, with special characters in the password as %xx`,

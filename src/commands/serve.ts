@@ -1,5 +1,5 @@
-import { type Command, databaseOptions, environment, toInteger, UsageError } from './command.js';
-import { givenDatabaseUrl } from './database-url.js';
+import { type Command, databaseOptions, environment, listenOption, toInteger, UsageError } from './command.js';
+import { givenDatabaseUrl, givenListenUrl } from './database-url.js';
 
 const logLevels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'];
 
@@ -12,7 +12,7 @@ Without a database it starts a Postgres of its own, which keeps its data in .pos
 folder. Creates the schema, or brings it up to date. Prints its address when it is ready; logs go to
 stderr. GET /health/live and GET /health/ready tell how it is. SIGINT or SIGTERM stops it.
 
-Environment: DATABASE_URL, HOST, PORT, LOG_LEVEL (${logLevels.join(', ')}; default: warn)
+Environment: DATABASE_URL, LISTEN_DATABASE_URL, HOST, PORT, LOG_LEVEL (${logLevels.join(', ')}; default: warn)
 `,
   options: {
     demo: { help: 'serve a chat page on /, where everyone can publish to /chat' },
@@ -20,6 +20,7 @@ Environment: DATABASE_URL, HOST, PORT, LOG_LEVEL (${logLevels.join(', ')}; defau
     port: { value: 'port', help: 'the port to listen on, 0 for a free one; default: PORT, or 3000' },
     workers: { value: 'n', help: 'processes that serve the port; default: 1' },
     ...databaseOptions,
+    ...listenOption,
   },
   async run(args) {
     args.noOperands();
@@ -31,6 +32,7 @@ Environment: DATABASE_URL, HOST, PORT, LOG_LEVEL (${logLevels.join(', ')}; defau
     const { serve } = await import('../server/serve.js');
     await serve({
       databaseUrl: givenDatabaseUrl(args),
+      listenDatabaseUrl: givenListenUrl(args),
       schema: args.schema,
       demo: args.flag('demo'),
       host: args.text('host') ?? environment('HOST') ?? '127.0.0.1',

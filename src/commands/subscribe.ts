@@ -2,8 +2,8 @@ import { once } from 'node:events';
 import type { Logger } from '../logger.js';
 import type { Message } from '../message.js';
 import { listenForStopSignals } from '../server/stop-signals.js';
-import { type Command, databaseOptions, UsageError } from './command.js';
-import { findDatabaseUrl } from './database-url.js';
+import { type Command, databaseOptions, listenOption, UsageError } from './command.js';
+import { findDatabaseUrl, givenListenUrl } from './database-url.js';
 
 export const subscribeCommand: Command = {
   name: 'subscribe',
@@ -23,6 +23,7 @@ embedded one that postbus serve runs in this folder.
     },
     'site-id': { value: 'site', help: 'the tenant of the channels; default: none' },
     ...databaseOptions,
+    ...listenOption,
   },
   async run(args) {
     const all = args.flag('all');
@@ -31,9 +32,12 @@ embedded one that postbus serve runs in this folder.
     if (all && siteId !== undefined) throw new UsageError('--all and --site-id do not go together');
     const lastId = args.integer('last-id', -Number.MAX_SAFE_INTEGER, Number.MAX_SAFE_INTEGER);
 
+    const listenConnectionString = givenListenUrl(args);
+    const connectionString = await findDatabaseUrl(args);
+
     const { createBus } = await import('../create-bus.js');
     const signals = listenForStopSignals();
-    const bus = createBus({ connectionString: await findDatabaseUrl(args), schema: args.schema, logger });
+    const bus = createBus({ connectionString, listenConnectionString, schema: args.schema, logger });
     try {
       const channels = all ? [null] : args.operands;
       const started = Promise.all(channels.map((channel) => bus.subscribe(channel, print, { lastId, siteId })));

@@ -6,7 +6,7 @@ export interface ListenerOptions {
   channel: () => Promise<string>;
   onPayload: (payload: string) => void;
   /** Payloads come in from now on; earlier ones may have been missed. */
-  onConnected: () => void;
+  onConnected: (connection: ListeningConnection) => void;
   /** None come in until the next onConnected. */
   onDisconnected: (error: unknown) => void;
 }
@@ -17,6 +17,7 @@ const maxRetryMs = 2_000;
 /** Holds one connection that LISTENs; when that is lost, starts another one, for as long as it takes. */
 export class Listener {
   #running: Promise<void> | undefined;
+  #failures = 0;
   #closed = false;
   #wake: () => void = () => {};
   #lose: (error: unknown) => void = () => {};
@@ -26,6 +27,11 @@ export class Listener {
   /** Connects in the background, and again after each loss. */
   start(): void {
     if (!this.#closed) this.#running ??= this.#run();
+  }
+
+  /** The connection is worth it: after its loss, the next one does not wait. */
+  trust(): void {
+    this.#failures = 0;
   }
 
   /** Gives the connection up for another one. */
@@ -41,19 +47,17 @@ export class Listener {
   }
 
   async #run(): Promise<void> {
-    let failures = 0;
     while (!this.#closed) {
-      const error = await this.#listenUntilLost(() => {
-        failures = 0;
-      });
+      const error = await this.#listenUntilLost();
       if (this.#closed) return;
       this.options.onDisconnected(error);
-      await this.#sleep(Math.min(maxRetryMs, minRetryMs * 2 ** Math.min(failures++, 10)) * (0.5 + Math.random() / 2));
+      const pause = Math.min(maxRetryMs, minRetryMs * 2 ** Math.min(this.#failures++, 10));
+      await this.#sleep(pause * (0.5 + Math.random() / 2));
     }
   }
 
   /** One connection's life; resolves to why it ended. */
-  async #listenUntilLost(onConnected: () => void): Promise<unknown> {
+  async #listenUntilLost(): Promise<unknown> {
     let connection: ListeningConnection | undefined;
     try {
       const channel = await this.options.channel();
@@ -67,8 +71,7 @@ export class Listener {
       const listening = connection.listen(channel, (payload) => this.options.onPayload(payload));
       await Promise.race([listening, lost.then(rejectWith)]);
       if (this.#closed) return undefined;
-      onConnected();
-      this.options.onConnected();
+      this.options.onConnected(connection);
       return await lost;
     } catch (error) {
       return error;

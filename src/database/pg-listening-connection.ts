@@ -9,6 +9,9 @@ const checkEveryMs = 15_000;
 const queryTimeoutMs = 10_000;
 const closeGraceMs = 500;
 
+// Nobody listens to it. A transaction that notifies is what has Postgres look through all that was sent.
+const question = 'postbus_question';
+
 /** Never inside a transaction, where nothing would be delivered: it does nothing else. pg-listen holds it. */
 export class PgListeningConnection implements ListeningConnection {
   readonly #subscriber: Subscriber;
@@ -40,6 +43,10 @@ export class PgListeningConnection implements ListeningConnection {
     this.#subscriber.notifications.on(channel, (payload: unknown) => onPayload(String(payload)));
     await this.#subscriber.connect();
     await this.#subscriber.listenTo(channel);
+  }
+
+  ask(): Promise<unknown> {
+    return this.#subscriber.notify(question);
   }
 
   async close(): Promise<void> {

@@ -14,6 +14,11 @@ export interface DatabaseOptions {
    */
   pool?: pg.Pool | undefined;
   /**
+   * Where to listen, if that is another way to the same database: LISTEN does not work through a pooler in transaction
+   * mode. Then neither `connectionString` nor the settings of the pool count for the connection that listens.
+   */
+  listenConnectionString?: string | undefined;
+  /**
    * Ms that Postgres may take to answer, and that a message waits for others who hold its channel: 30,000 unless said
    * otherwise, at least 1000. Then the call is rejected: with POSTBUS_CONNECTION_LOST or POSTBUS_LOCKED.
    */
@@ -28,7 +33,7 @@ const types: pg.CustomTypesConfig = {
 const closeGraceMs = 500;
 
 /** pg would complain of it at the first connection, in the words of its URL parser. @throws POSTBUS_BAD_OPTION */
-function checkConnectionString(connectionString: unknown): void {
+function checkConnectionString(connectionString: unknown, option: 'connectionString' | 'listenConnectionString'): void {
   if (connectionString === undefined) return;
   try {
     if (typeof connectionString === 'string' && connectionString !== '') {
@@ -38,22 +43,28 @@ function checkConnectionString(connectionString: unknown): void {
   } catch {
     // It holds the password, so it is not repeated.
   }
-  throw new errors.BAD_OPTION('connectionString', 'must be a URL such as postgres://user:password@host:5432/database');
+  throw new errors.BAD_OPTION(option, 'must be a URL such as postgres://user:password@host:5432/database');
 }
 
 /** A server, by way of a pool. The listener has a connection of its own beside it. */
 export class PooledPostgres implements Postgres {
   readonly #pool: pg.Pool;
   readonly #owned: boolean;
+  readonly #listenConnectionString: string | undefined;
   /** Of our own pool: where the other end has vanished, a polite close waits for ever. */
   readonly #sockets = new Set<Socket>();
   #closed = false;
 
-  constructor({ connectionString, pool }: DatabaseOptions, onIdleError: (error: Error) => void) {
+  constructor(
+    { connectionString, pool, listenConnectionString }: DatabaseOptions,
+    onIdleError: (error: Error) => void,
+  ) {
     if (pool && connectionString !== undefined) {
       throw new errors.BAD_OPTION('connectionString', 'comes with a pool. Give one of the two');
     }
-    checkConnectionString(connectionString);
+    checkConnectionString(connectionString, 'connectionString');
+    checkConnectionString(listenConnectionString, 'listenConnectionString');
+    this.#listenConnectionString = listenConnectionString;
     this.#owned = pool === undefined;
     this.#pool =
       pool ??
@@ -93,8 +104,10 @@ export class PooledPostgres implements Postgres {
     }
   }
 
-  /** It connects with all that the pool gives its own clients. */
+  /** Unless it was given a way of its own, it connects with all that the pool gives its own clients. */
   newListeningConnection(): ListeningConnection {
+    const connectionString = this.#listenConnectionString;
+    if (connectionString !== undefined) return new PgListeningConnection({ connectionString });
     const { options } = this.#pool;
     // pg hides the password from spreading.
     return new PgListeningConnection({ ...options, password: options.password });

@@ -16,6 +16,8 @@ export type RunStatement = <Row>(text: string, values?: readonly unknown[]) => P
 export interface ListeningConnection {
   /** Connects; resolves when whatever is sent from then on comes in. */
   listen(channel: string, onPayload: (payload: string) => void): Promise<void>;
+  /** Has Postgres answer on this connection: what was sent to it earlier has come in by then, however slow all is. */
+  ask(): Promise<unknown>;
   /** Resolves, to the reason, when no more comes in; perhaps never. */
   readonly lost: Promise<unknown>;
   close(): Promise<void>;

@@ -112,7 +112,7 @@ export class Dispatcher {
       if (this.#globalId !== undefined) {
         // An old payload, sent again.
         if (notice.globalId <= this.#globalId) continue;
-        if (notice.globalId > this.#globalId + 1) this.connected();
+        if (notice.globalId > this.#globalId + 1) this.#miss();
       }
       this.#globalId = notice.globalId;
       this.#feeds.get(feedKey(notice.site, notice.channel))?.announce(notice.messageId, notice);
@@ -128,7 +128,7 @@ export class Dispatcher {
   /** Notifications come in from now on; what came before may have been missed. */
   connected(): void {
     this.#connection = ++this.#connections;
-    this.#missed();
+    this.#catchUp();
   }
 
   /** From now on, what was known may have changed. */
@@ -167,7 +167,13 @@ export class Dispatcher {
     if (this.#unflushed.size > 0) setImmediate(() => this.#flushSome());
   }
 
-  #missed(): void {
+  /** Some did not come in. */
+  #miss(): void {
+    if (this.isConnected) this.connected();
+    else this.#catchUp();
+  }
+
+  #catchUp(): void {
     this.#globalId = undefined;
     this.#tails.forget();
     for (const [key, feed] of this.#feeds) {

@@ -52,6 +52,8 @@ export class PglitePostgres implements Postgres {
       listen: async (channel, onPayload) => {
         unlisten = await (await this.#ready()).listen(channel, onPayload);
       },
+      // It comes in with the query that sends it.
+      ask: async () => {},
       lost: new Promise(() => {}),
       // It fails where somebody has closed the PGlite that they gave.
       close: () => unlisten().catch(() => {}),

@@ -15,6 +15,8 @@ import { health } from './health.js';
 
 export interface ServerOptions {
   connectionString: string;
+  /** Where to listen, if `connectionString` is of no use for that. */
+  listenConnectionString?: string | undefined;
   schema: string;
   /** Serve the chat page, and whoever likes to publish to it. `embedded`: the database is the server's own one. */
   demo?: { embedded: boolean } | undefined;
@@ -24,7 +26,7 @@ export interface ServerOptions {
 
 /** The standalone server, ready to listen: polls for everyone, health, and the demo where wanted. Closes its bus. */
 export async function createServer(options: ServerOptions): Promise<FastifyInstance> {
-  const { connectionString, schema } = options;
+  const { connectionString, listenConnectionString, schema } = options;
   const app = Fastify({
     logger: logging(options.logLevel),
     // For a request to come in whole; how long its answer takes is another matter.
@@ -32,7 +34,7 @@ export async function createServer(options: ServerOptions): Promise<FastifyInsta
     // What is not as asked for is refused, not mended.
     ajv: { customOptions: { coerceTypes: false, removeAdditional: false } },
   });
-  const bus = createBus({ connectionString, schema, logger: app.log });
+  const bus = createBus({ connectionString, listenConnectionString, schema, logger: app.log });
   const probe = new DatabaseProbe(connectionString, schema);
   app.addHook('onClose', async () => {
     await Promise.all([bus.close(), probe.close()]);

@@ -26,6 +26,7 @@ export async function health(app: FastifyInstance, { bus, probe }: HealthOptions
     try {
       await probe.check();
       if (bus.isOff) throw new errors.OFF();
+      if (bus.outage instanceof errors.POOLER) throw bus.outage;
       if (!bus.isConnected) throw new errors.NOT_LISTENING();
       failure = undefined;
       return { status: 'ready' };
@@ -46,5 +47,6 @@ const reasons: Record<string, string> = {
   POSTBUS_BAD_CREDENTIALS: 'The database refuses the login.',
   POSTBUS_NO_DATABASE: 'The database is not there.',
   POSTBUS_OFF: new errors.OFF().message,
+  POSTBUS_POOLER: new errors.POOLER().message,
   POSTBUS_NOT_LISTENING: new errors.NOT_LISTENING().message,
 };

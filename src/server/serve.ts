@@ -8,6 +8,8 @@ import { Workers } from './workers.js';
 export interface ServeOptions {
   /** Without it, a Postgres of the server's own, whose data stay in `.postbus/`. */
   databaseUrl: string | undefined;
+  /** Where to listen, if `databaseUrl` is of no use for that. */
+  listenDatabaseUrl: string | undefined;
   schema: string;
   demo: boolean;
   host: string;
@@ -18,7 +20,8 @@ export interface ServeOptions {
 }
 
 /** Runs the server until a signal stops it. Rejects when it cannot start, or its Postgres has ended; then nothing is left. */
-export async function serve({ databaseUrl, schema, demo, host, port, logLevel, workers }: ServeOptions): Promise<void> {
+export async function serve(options: ServeOptions): Promise<void> {
+  const { databaseUrl, listenDatabaseUrl, schema, demo, host, port, logLevel, workers } = options;
   const signals = listenForStopSignals();
   const undo: (() => Promise<unknown>)[] = [];
   try {
@@ -29,11 +32,17 @@ export async function serve({ databaseUrl, schema, demo, host, port, logLevel, w
     if (signals.isRequested) return;
 
     const embedded = databaseUrl === undefined;
-    const options = { connectionString: database.url, schema, demo: demo ? { embedded } : undefined, logLevel };
+    const serverOptions = {
+      connectionString: database.url,
+      listenConnectionString: listenDatabaseUrl,
+      schema,
+      demo: demo ? { embedded } : undefined,
+      logLevel,
+    };
     const server =
       workers === 1
-        ? new HttpServer(options, { host, port })
-        : new Workers({ options, address: { host, port } }, workers);
+        ? new HttpServer(serverOptions, { host, port })
+        : new Workers({ options: serverOptions, address: { host, port } }, workers);
     undo.push(() => server.close());
     // Workers may keep one waiting: a stop does not.
     const listening = await Promise.race([server.start(), signals.requested]);

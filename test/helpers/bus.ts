@@ -24,3 +24,13 @@ export function openBus(t: Test, url: string, options: Partial<BusOptions> = {})
   t.teardown(() => bus.close());
   return Object.assign(bus, { log });
 }
+
+/** What a bus tells of itself from here on: `connected`, or the code of why it is not. */
+export function eventsOf(bus: Bus): string[] {
+  const told: string[] = [];
+  bus.events.on('connected', () => told.push('connected'));
+  bus.events.on('disconnected', (error) => {
+    told.push(error instanceof Error && 'code' in error ? String(error.code) : 'disconnected');
+  });
+  return told;
+}

@@ -1,10 +1,16 @@
 import { connect, createServer, type Socket } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Test } from 'tap';
 
-/** A way to a Postgres that can swallow notifications and nothing else, as a pooler in transaction mode does. */
+/**
+ * A way to a Postgres that can swallow notifications and nothing else, as a pooler in transaction mode does, or let them
+ * wait, and with them what comes after.
+ */
 export interface DeafProxy {
   readonly url: string;
   isDeaf: boolean;
+  /** Ms that each notification waits. */
+  wait: number;
   /** Notifications swallowed so far. */
   readonly swallowed: number;
 }
@@ -14,7 +20,7 @@ const notification = 'A'.charCodeAt(0);
 export async function startDeafProxy(t: Test, target: string): Promise<DeafProxy> {
   const { hostname, port } = new URL(target);
   const sockets = new Set<Socket>();
-  const proxy = { url: '', isDeaf: false, swallowed: 0 };
+  const proxy = { url: '', isDeaf: false, wait: 0, swallowed: 0 };
   const server = createServer((near) => {
     const far = connect(Number(port), hostname);
     for (const [one, other] of [
@@ -31,13 +37,18 @@ export async function startDeafProxy(t: Test, target: string): Promise<DeafProxy
     near.on('data', (data) => far.write(data));
     // Messages of Postgres: a byte for the type, four for the length, which counts itself, and the rest.
     let rest = Buffer.alloc(0);
+    let before: Promise<unknown> = Promise.resolve();
     far.on('data', (data) => {
       rest = Buffer.concat([rest, data]);
       while (rest.length >= 5 && rest.length > rest.readInt32BE(1)) {
         const message = rest.subarray(0, 1 + rest.readInt32BE(1));
         rest = rest.subarray(message.length);
         if (proxy.isDeaf && message[0] === notification) proxy.swallowed++;
-        else near.write(message);
+        else if (proxy.wait === 0) near.write(message);
+        else {
+          if (message[0] === notification) before = before.then(() => delay(proxy.wait, undefined, { ref: false }));
+          before = before.then(() => near.write(message));
+        }
       }
     });
   });

@@ -1,9 +1,9 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import type { Test } from 'tap';
 import { makeFolder } from './command.js';
 import { blocksOf, readPage } from './documentation.js';
+import { freePort } from './free-port.js';
 import { until } from './until.js';
 
 /** To be given to a test as `skip`. */
@@ -58,12 +58,4 @@ export async function startNginx(t: Test, upstream: string, site?: string): Prom
     return answer !== undefined;
   }, 'nginx answers');
   return url;
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await new Promise((resolve) => server.once('listening', resolve));
-  const address = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  return typeof address === 'object' ? (address?.port ?? 0) : 0;
 }
