@@ -27,10 +27,8 @@ for (const size of [1, 3])
     t.match(bus.log, [line]);
 
     // It serves what it can, and is no louder.
-    for (const i of numbers(3)) {
-      await bus.publish('/a', i);
-      await until(() => received.length === i, 'messages come all the same');
-    }
+    for (const i of numbers(3)) await bus.publish('/a', i);
+    await until(() => received.length === 3, 'messages come all the same');
     t.strictSame(received, numbers(3));
     t.notOk(bus.isConnected);
     t.match(bus.outage, { code: 'POSTBUS_POOLER', statusCode: 503 });
