@@ -84,7 +84,7 @@ export const errors = {
   ),
   NO_PERMISSION: createError<[string]>(
     'POSTBUS_NO_PERMISSION',
-    'The database role may not do this: %s. See docs/sql.md for the grants.',
+    'The database role may not do this: %s. See docs/roles.md for the grants.',
     503,
   ),
   CONNECTION_LOST: createError<[string]>(

@@ -1,24 +1,13 @@
-import { readFile } from 'node:fs/promises';
 import t from 'tap';
 import { codedError } from '../../src/database/coded-error.js';
 import type { Bus } from '../../src/index.js';
 import { openBus } from '../helpers/bus.js';
 import { createDatabase, type TestDatabase } from '../helpers/database.js';
+import { documentedFunctions } from '../helpers/documented-roles.js';
 import { createRole } from '../helpers/role.js';
 import { listen, poll } from '../helpers/server.js';
 import { until } from '../helpers/until.js';
 import { openSession, type Session } from './session.js';
-
-const guide = await readFile(new URL('../../docs/sql.md', import.meta.url), 'utf8');
-
-/** The functions that docs/sql.md grants to a role. */
-function documentedFunctions(role: string): string[] {
-  const functions = [...guide.matchAll(/^grant execute on function ([^;]+?)\s+to ([^;]+);$/gm)]
-    .filter(([, , to = '']) => to.split(/,\s*/).includes(role))
-    .flatMap(([, names = '']) => names.split(/,\s*/));
-  if (functions.length === 0) throw new Error(`docs/sql.md grants nothing to ${role}`);
-  return functions;
-}
 
 async function grant(database: TestDatabase, role: string, functions: string[]): Promise<void> {
   await database.query(`grant usage on schema message_bus to ${role}`);
@@ -199,7 +188,7 @@ async function shadowEverything({ client }: Session, database: TestDatabase): Pr
 t.test('a publisher can hold up the bus: what it is not to do, roles do not forbid', async (t) => {
   const database = await createDatabase(t);
   const { role, url } = await createRole(t, database);
-  await grant(database, role, documentedFunctions('message_bus_publisher'));
+  await grant(database, role, await documentedFunctions('publisher'));
   const [publisher, other] = [await openSession(t, url), await openSession(t, database.url)];
   await publisher.client.query('begin; set constraints all immediate');
   await publisher.value(publish);
@@ -213,7 +202,7 @@ t.test('a publisher can hold up the bus: what it is not to do, roles do not forb
 t.test('the role of readers reads, and changes nothing', async (t) => {
   const database = await createDatabase(t);
   const { role, url } = await createRole(t, database);
-  await grant(database, role, documentedFunctions('message_bus_reader'));
+  await grant(database, role, await documentedFunctions('reader'));
   await database.query(publish);
   const session = await openSession(t, url);
   t.equal(await session.value(`select message_bus.last_id('/a')`), 1);
@@ -243,7 +232,7 @@ t.test('the role of readers reads, and changes nothing', async (t) => {
 t.test('the role of nodes runs a bus with the plugin', async (t) => {
   const database = await createDatabase(t);
   const { role, url } = await createRole(t, database);
-  await grant(database, role, documentedFunctions('message_bus_node'));
+  await grant(database, role, await documentedFunctions('node'));
   const bus = openBus(t, url);
   await bus.connect();
   const heard: unknown[] = [];
@@ -296,7 +285,7 @@ function coded(call: Promise<unknown>): Promise<unknown> {
 t.test('each right of the role of nodes is needed', async (t) => {
   const database = await createDatabase(t);
   const { role, url } = await createRole(t, database);
-  const functions = documentedFunctions('message_bus_node');
+  const functions = await documentedFunctions('node');
   await grant(database, role, functions);
   const bus = openBus(t, url);
   const session = await openSession(t, url);
