@@ -42,6 +42,17 @@ t.test('a command line that makes no sense', async (t) => {
     [['serve'], /LOG_LEVEL must be one of fatal, .* not loud/, { LOG_LEVEL: 'loud' }],
     [['serve'], /DATABASE_URL must look like postgres:/, { DATABASE_URL: 'localhost' }],
     [['serve'], /DATABASE_URL must look like .* as %xx/, { DATABASE_URL: 'postgres://u:se/cret@localhost/a' }],
+    [
+      ['serve'],
+      /LISTEN_DATABASE_URL must look like postgres:/,
+      { DATABASE_URL: 'postgres://a/b', LISTEN_DATABASE_URL: 'a' },
+    ],
+    [
+      ['serve'],
+      /an address to listen on, and no database: set DATABASE_URL/,
+      { LISTEN_DATABASE_URL: 'postgres://a/b' },
+    ],
+    [['subscribe', '/a', '--listen-database-url', 'mysql://a/b'], /--listen-database-url must look like postgres:/],
     [['publish', '/a', '1', '--database-url', 'mysql://a/b'], /--database-url must look like postgres:/],
     [['migrate', '--print=yes'], /'--print'.* See postbus migrate --help/],
     [['publish', '/a'], /give a channel and one piece of JSON/],

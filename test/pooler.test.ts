@@ -1,7 +1,10 @@
 import pg from 'pg';
 import t, { type Test } from 'tap';
 import { eventsOf, openBus } from './helpers/bus.js';
+import { start } from './helpers/command.js';
 import { createDatabase, type TestDatabase } from './helpers/database.js';
+import { blocksOf, readPage } from './helpers/documentation.js';
+import { runProgram } from './helpers/documented-program.js';
 import { startPgbouncer, withoutPgbouncer } from './helpers/pgbouncer.js';
 import { listen, poll } from './helpers/server.js';
 import { until } from './helpers/until.js';
@@ -109,4 +112,29 @@ t.test('a node behind a pooler, which listens past it', { skip }, async (t) => {
   await until(() => received.length === 400, 'also by the other one');
   t.strictSame(told, ['connected']);
   t.strictSame(bus.log, []);
+});
+
+t.test('the program of docs/poolers.md, and the command line', { skip }, async (t) => {
+  const database = await createDatabase(t);
+  const pooled = await startPgbouncer(t, database.url, { mode: 'transaction', size: 3 });
+  const [program] = blocksOf(await readPage('docs/poolers.md')).filter(({ language }) => language === 'ts');
+  process.env.LISTEN_DATABASE_URL = database.url;
+  t.teardown(() => {
+    delete process.env.LISTEN_DATABASE_URL;
+  });
+  const { output } = await runProgram(t, program?.text ?? '', pooled);
+  await until(() => output().includes("{ status: 'paid' }"), 'it hears what it has published');
+
+  const args = ['subscribe', '/b', '--last-id', '0', '--database-url', pooled, '--listen-database-url', database.url];
+  const command = start(t, args);
+  const publish = (data: string) => database.query(`select message_bus.publish('/b', to_jsonb($1::text))`, [data]);
+  for (const data of ['one', 'two']) {
+    await publish(data);
+    await until(() => command.stdout().includes(data), 'it is printed');
+  }
+  const listeners = await database.query(
+    `select client_port from pg_stat_activity where application_name = 'postbus listener' and datname = current_database()`,
+  );
+  t.equal(listeners.length, 2, 'each listens on a connection of its own');
+  t.notMatch(output() + command.stderr(), 'POSTBUS_POOLER');
 });
