@@ -61,7 +61,7 @@ t.test('a pooler in session mode is no obstacle', { skip }, async (t) => {
   const received: unknown[] = [];
   await bus.subscribe('/a', ({ data }) => received.push(data));
   // Postgres ends connections under whatever the bus is about to find out.
-  for (let round = 0; round < 5; round++) {
+  for (let round = 0; round < 3; round++) {
     await until(() => bus.isConnected, 'it listens');
     await database.query(
       'select pg_terminate_backend(pid) from pg_stat_activity where pid <> pg_backend_pid() and datname = current_database()',
@@ -78,7 +78,7 @@ t.test('a pooler in session mode is no obstacle', { skip }, async (t) => {
 t.test('a connection on which notifications take their time is none', async (t) => {
   const database = await createDatabase(t);
   const slow = await startDeafProxy(t, database.url);
-  slow.wait = 2_500;
+  slow.wait = 1_500;
   const bus = openBus(t, database.url, { listenConnectionString: slow.url });
   const told = eventsOf(bus);
   await bus.connect();
