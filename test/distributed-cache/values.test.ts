@@ -30,13 +30,15 @@ const { value: values } = fc.letrec<{ value: CacheValue }>((tie) => ({
 t.test('what one process sets, it and the others get', async (t) => {
   const { url } = await createDatabase(t);
   const [one, other] = await Promise.all([openCache(t, url), openCache(t, url)]);
+  let runs = 0;
   await fc.assert(
     fc.asyncProperty(fc.dictionary(fc.string(), values, { minKeys: 1 }), async (expected) => {
       const keys = Object.keys(expected).filter((key) => !key.includes('\0'));
       await one.clear();
       await Promise.all(keys.map((key) => one.set(key, expected[key] ?? null)));
-      await one.set('last', 'one');
-      await until(() => other.get('last') === 'one' && other.size === one.size, 'the other has all');
+      const last = `run ${++runs}`;
+      await one.set('last', last);
+      await until(() => other.get('last') === last && other.size === one.size, 'the other has all of this run');
       for (const key of keys) {
         if (key === 'last') continue;
         for (const cache of [one, other]) {
