@@ -1,4 +1,3 @@
-import { spawn } from 'node:child_process';
 import {
   existsSync,
   mkdirSync,
@@ -11,12 +10,12 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import { type Account, canRead, giveTo, giveTreeTo } from './account.js';
+import { type Account, giveTo, giveTreeTo } from './account.js';
 import type { Binaries } from './binaries.js';
-import { plainEnvironment } from './environment.js';
 import { Failure } from './errors.js';
 import { readPassword } from './private-files.js';
 import type { ServerLog } from './server-log.js';
+import { nameForPostgres, spawnOnData } from './spawn-on-data.js';
 
 export interface DataFolder {
   /** Holds the data, the password, the log, the address. */
@@ -50,19 +49,6 @@ export async function prepareData(options: DataFolder): Promise<string> {
   return password;
 }
 
-/** How Postgres, running as the account, can name the folder, which must be its working directory. */
-export function nameForPostgres(data: string, account: Account | undefined): string {
-  if (canRead(account, data)) return data;
-  // A folder above may be closed to the account; its own working directory is open to it all the same.
-  if (existsSync('/proc/self/cwd')) return '/proc/self/cwd';
-  const wayOut = 'use a folder that others can enter, start as an ordinary user, or set DATABASE_URL';
-  throw new Failure(
-    'POSTBUS_EMBEDDED_FOLDER',
-    data,
-    `user ${account?.uid}, as whom root starts Postgres, cannot enter it: ${wayOut}`,
-  );
-}
-
 /** Done beside the place where the data will be, so that there they are complete or not at all. */
 async function initialize(
   init: string,
@@ -75,15 +61,11 @@ async function initialize(
   writeFileSync(passwordFile, password, { mode: 0o600 });
   for (const path of [init, data, passwordFile]) giveTo(account, path);
 
-  // libc's locale C is there on every host; the builtin provider knows upper and lower case beyond ASCII nevertheless.
-  const locale = ['--no-locale', '--locale-provider=builtin', '--builtin-locale=C.UTF-8', '--encoding=UTF8'];
-  const zone = ['--set', 'timezone=UTC', '--set', 'log_timezone=UTC'];
-  const login = ['--username=postgres', '--pwfile=../password', '--auth=scram-sha-256'];
+  const locale = ['--no-locale', '--encoding=UTF8', ...localeProvider(binaries.major)];
+  const name = nameForPostgres(data, account);
+  const login = ['--username=postgres', `--pwfile=${name}/../password`, '--auth=scram-sha-256'];
   const rest = ['--no-instructions', ...(durable ? [] : ['--no-sync'])];
-  const child = spawn(binaries.initdb, ['-D', nameForPostgres(data, account), ...locale, ...zone, ...login, ...rest], {
-    ...account,
-    cwd: data,
-    env: plainEnvironment(),
+  const child = spawnOnData(data, account, binaries.initdb, ['-D', name, ...locale, ...login, ...rest], {
     stdio: ['ignore', log.descriptor, log.descriptor],
     // A group of its own: no signal that is sent to the guardian's group stops it halfway.
     detached: true,
@@ -98,6 +80,13 @@ async function initialize(
     ? ': give the user a name in /etc/passwd, or set DATABASE_URL'
     : '';
   throw new Failure('POSTBUS_EMBEDDED_START', `initdb failed (${outcome})${wayOut}\n${said}`);
+}
+
+/** libc's locale C is there on every host; these providers know upper and lower case beyond ASCII nevertheless. */
+function localeProvider(major: string): string[] {
+  return Number(major) < 17
+    ? ['--locale-provider=icu', '--icu-locale=und']
+    : ['--locale-provider=builtin', '--builtin-locale=C.UTF-8'];
 }
 
 function checkVersion(data: string, major: string): void {

@@ -1,8 +1,7 @@
-import { spawn } from 'node:child_process';
 import type { Account } from './account.js';
-import { plainEnvironment } from './environment.js';
 import { runningPostmaster } from './postmaster-file.js';
 import { postgresProcessesOn, signalProcess } from './processes.js';
+import { spawnOnData } from './spawn-on-data.js';
 import { within } from './wait.js';
 
 /** The main process of Postgres, started as our child. */
@@ -29,11 +28,9 @@ export interface PostmasterOptions {
 
 export function startPostmaster(options: PostmasterOptions): Postmaster {
   const { program, account, data, bystander, logDescriptor } = options;
-  const child = spawn(program, options.arguments, {
-    ...account,
-    cwd: data,
+  const child = spawnOnData(data, account, program, options.arguments, {
     // Postgres does not take the process with this number for a rival, as it would when it lives and has the same user.
-    env: { ...plainEnvironment(), ...(bystander === undefined ? {} : { PG_GRANDPARENT_PID: String(bystander) }) },
+    env: bystander === undefined ? {} : { PG_GRANDPARENT_PID: String(bystander) },
     // Nothing is written to the pipe, but it closes when the last backend is gone.
     stdio: ['ignore', 'pipe', logDescriptor],
   });

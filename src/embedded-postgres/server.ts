@@ -3,12 +3,12 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Account } from './account.js';
 import type { Binaries } from './binaries.js';
 import { canLogIn } from './connection.js';
-import { nameForPostgres } from './data-folder.js';
 import { Failure } from './errors.js';
 import { choosePort } from './ports.js';
 import { endBackendsOn, type Postmaster, startPostmaster } from './postmaster.js';
 import { postmasterFilePath, readPostmasterFile, runningPostmaster } from './postmaster-file.js';
 import type { ServerLog } from './server-log.js';
+import { nameForPostgres } from './spawn-on-data.js';
 
 export interface ServerOptions {
   readonly folder: string;

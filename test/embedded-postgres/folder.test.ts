@@ -160,12 +160,12 @@ t.test('a folder that does not fit', async (t) => {
   await t.test('with data of another version', async (t) => {
     const version = join(data, 'PG_VERSION');
     const present = readFileSync(version, 'utf8');
-    writeFileSync(version, '15\n');
+    writeFileSync(version, '14\n');
     t.teardown(() => writeFileSync(version, present));
     await t.rejects(startEmbeddedPostgres({ folder, settings }), {
       code: 'POSTBUS_EMBEDDED_VERSION',
       message: new RegExp(
-        `${data} were written by Postgres 15, but .* version ${present.trim()}: move that folder away`,
+        `${data} were written by Postgres 14, but .* version ${present.trim()}: move that folder away`,
       ),
     });
   });
