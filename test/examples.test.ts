@@ -1,4 +1,5 @@
 import { spawn, spawnSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import t, { type Test } from 'tap';
 import { createDatabase } from './helpers/database.js';
@@ -17,6 +18,11 @@ const psql = find(['psql'], ['--version']);
 const python = find(['python3', '/usr/bin/python3'], ['-c', 'import psycopg']);
 const ruby = find(['ruby'], ['-e', `require 'pg'`]);
 const php = find(['php'], ['-r', 'exit(extension_loaded("pdo_pgsql") ? 0 : 1);']);
+// Runs the source as it is; a runtime alone, without the compiler of a JDK, cannot.
+const driver = '/usr/share/java/postgresql.jar';
+const java = existsSync(driver)
+  ? find(['java'], ['-m', 'jdk.compiler/com.sun.tools.javac.Main', '-version'])
+  : undefined;
 
 interface Run {
   output: () => string;
@@ -48,6 +54,7 @@ const publishers = [
   { language: 'python', command: python, parameters: ['publish.py', '/example'] },
   { language: 'ruby', command: ruby, parameters: ['publish.rb', '/example'] },
   { language: 'php', command: php, parameters: ['publish.php', '/example'] },
+  { language: 'java', command: java, parameters: ['-cp', driver, 'Publish.java', '/example'] },
 ];
 
 for (const { language, command, parameters, url: takesUrl } of publishers) {
@@ -70,31 +77,39 @@ for (const { language, command, parameters, url: takesUrl } of publishers) {
   });
 }
 
-const skip = python === undefined && 'python with psycopg is not on this machine';
-t.test('follow.py prints every message once and in order, whatever interrupts it', { skip }, async (t) => {
-  const { database, role, url } = await createGrantee(t, ['notify_channel', 'global_backlog']);
-  const publish = (data: number) => database.query(`select message_bus.publish('/follow', to_jsonb($1::int))`, [data]);
-  await publish(1);
-  const run = start(t, url, python ?? '', ['follow.py']);
-  const lines = () => run.output().trim().split('\n');
-  await until(() => run.output().includes('following'), 'it listens');
-  t.strictSame(lines(), ['following 1'], 'from now on');
-  await publish(2);
-  await publish(3);
-  await until(() => lines().length === 3, 'it has read two');
+const followers = [
+  { program: 'follow.py', command: python, parameters: ['follow.py'] },
+  { program: 'Follow.java', command: java, parameters: ['-cp', driver, 'Follow.java'] },
+];
 
-  await database.query('select pg_terminate_backend(pid) from pg_stat_activity where usename = $1', [role]);
-  await publish(4);
-  await until(() => lines().length >= 5, 'it has come back');
-  await publish(5);
-  await until(() => lines().length >= 6, 'it goes on');
-  t.strictSame(lines(), ['following 1', '2 /follow 2', '3 /follow 3', 'following 3', '4 /follow 4', '5 /follow 5']);
-  run.kill();
+for (const { program, command, parameters } of followers) {
+  const skip = command === undefined && `what ${program} needs is not on this machine`;
+  t.test(`${program} prints every message once and in order, whatever interrupts it`, { skip }, async (t) => {
+    const { database, role, url } = await createGrantee(t, ['notify_channel', 'global_backlog']);
+    const publish = (data: number) =>
+      database.query(`select message_bus.publish('/follow', to_jsonb($1::int))`, [data]);
+    await publish(1);
+    const run = start(t, url, command ?? '', parameters);
+    const lines = () => run.output().trim().split('\n');
+    await until(() => run.output().includes('following'), 'it listens');
+    t.strictSame(lines(), ['following 1'], 'from now on');
+    await publish(2);
+    await publish(3);
+    await until(() => lines().length === 3, 'it has read two');
 
-  const again = start(t, url, python ?? '', ['follow.py', '2']);
-  await until(() => again.output().trim().split('\n').length >= 4, 'it has caught up');
-  t.strictSame(again.output().trim().split('\n'), ['following 2', '3 /follow 3', '4 /follow 4', '5 /follow 5']);
-});
+    await database.query('select pg_terminate_backend(pid) from pg_stat_activity where usename = $1', [role]);
+    await publish(4);
+    await until(() => lines().length >= 5, 'it has come back');
+    await publish(5);
+    await until(() => lines().length >= 6, 'it goes on');
+    t.strictSame(lines(), ['following 1', '2 /follow 2', '3 /follow 3', 'following 3', '4 /follow 4', '5 /follow 5']);
+    run.kill();
+
+    const again = start(t, url, command ?? '', [...parameters, '2']);
+    await until(() => again.output().trim().split('\n').length >= 4, 'it has caught up');
+    t.strictSame(again.output().trim().split('\n'), ['following 2', '3 /follow 3', '4 /follow 4', '5 /follow 5']);
+  });
+}
 
 t.test('whoever follows needs no more than is granted, and cannot sign', async (t) => {
   const { database, url } = await createGrantee(t, ['notify_channel']);

