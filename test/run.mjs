@@ -32,6 +32,8 @@ try {
 async function makeTemplate() {
   const admin = new pg.Client(server.url);
   await admin.connect();
+  const { rows } = await admin.query('show server_version');
+  console.log(`PostgreSQL ${rows[0].server_version}`);
   await admin.query(`create database ${template}`);
   const bus = createBus({ connectionString: server.url.replace(/\/postgres$/, `/${template}`) });
   await bus.migrate();

