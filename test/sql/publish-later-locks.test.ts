@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import t from 'tap';
-import { createDatabase } from '../helpers/database.js';
+import { createDatabase, type TestDatabase } from '../helpers/database.js';
 import { until } from '../helpers/until.js';
 import { openSessions, type Session } from './session.js';
 
@@ -79,10 +79,7 @@ t.test('publish and publish_later in one transaction: channels are locked before
     await mixed.client.query(`begin; select message_bus.publish('/other', '1'); ${later(channel, '2')}`);
     const pid = await mixed.value('select pg_backend_pid()');
     const commit = mixed.client.query('commit');
-    await until(async () => {
-      const [row] = await database.query('select cardinality(pg_blocking_pids($1)) > 0 as waits', [pid]);
-      return row?.waits === true;
-    }, 'it waits for the channel');
+    await until(() => waits(database, pid), 'it waits for the channel');
     // Were the counter its own already, this would wait; and the holder, at its commit, be part of a deadlock.
     await observer.client.query(`set lock_timeout = '2s'; select message_bus.publish('/third', '3')`);
     await holder.client.query('commit');
@@ -99,3 +96,28 @@ t.test('publish and publish_later in one transaction: channels are locked before
     2,
   ]);
 });
+
+t.test('channels are locked in sorted order, in whichever they were put down, after publish too', async (t) => {
+  const database = await createDatabase(t);
+  const [holder, own, observer] = await openSessions(t, database.url, 3);
+  if (!holder || !own || !observer) throw new Error('too few sessions');
+  await observer.client.query(`set lock_timeout = '2s'; select message_bus.publish('/b', '0')`);
+  const pid = await own.value('select pg_backend_pid()');
+  for (const before of ['', `select message_bus.publish('/other', '1')`]) {
+    await holder.client.query(`begin; select message_bus.publish('/b', '1')`);
+    await own.client.query(`begin; ${before}; ${later('/c', '2')}; ${later('/b', '2')}; ${later('/new', '2')}`);
+    const commit = own.client.query('commit');
+    await until(() => waits(database, pid), 'it waits for the first channel');
+    // Were they its own already, these would wait.
+    for (const channel of ['/c', '/new']) await observer.value('select message_bus.publish($1, $2)', [channel, '3']);
+    await holder.client.query('commit');
+    await commit;
+  }
+  for (const channel of ['/b', '/c', '/new'])
+    t.equal(await observer.value('select message_bus.last_id($1)', [channel]), channel === '/b' ? 5 : 4);
+});
+
+async function waits({ query }: TestDatabase, pid: unknown): Promise<boolean> {
+  const [row] = await query('select cardinality(pg_blocking_pids($1)) > 0 as waits', [pid]);
+  return row?.waits === true;
+}

@@ -114,6 +114,26 @@ t.test('one node relays at a time; another takes over when it is not heard of', 
   t.strictSame(await contents(one), [1, 2]);
 });
 
+t.test('of two nodes that find nobody relaying at the same time, one does', async (t) => {
+  const database = await createRelayed(t);
+  const [one, two] = await openSessions(t, database.url, 2);
+  if (!one || !two) throw new Error('too few sessions');
+  await one.client.query(later('/a', '1'));
+  const pid = await two.value('select pg_backend_pid()');
+  // Lets them see who relays, but not take it over. That wait is meant to be short: here it may take its time.
+  await database.query(`alter function message_bus.relay(text) set lock_timeout = '1min'`);
+  await one.client.query('begin; lock table message_bus.relaying in exclusive mode');
+  const part = two.value(`select message_bus.relay('two')`);
+  await until(async () => {
+    const [row] = await database.query('select cardinality(pg_blocking_pids($1)) > 0 as waits', [pid]);
+    return row?.waits === true;
+  }, 'the other one is about to take it over');
+  t.equal(await one.value(`select message_bus.relay('one')`), 'idle');
+  await one.client.query('commit');
+  t.equal(await part, 'other');
+  t.match(await one.rows('select node from message_bus.relay_state()'), [{ node: 'one' }]);
+});
+
 t.test('a relay that ends in the middle of a batch has published none of it', async (t) => {
   const { url } = await createRelayed(t);
   const [one, two] = await openSessions(t, url, 2);
