@@ -11,21 +11,37 @@ export async function* readAnswer(
   const isStream = !response.headers.get('content-type')?.startsWith('application/json');
   const reader = response.body?.getReader();
   const decoder = new TextDecoder();
-  let rest = '';
+  // Of a frame that is not complete yet. It is put together once: a long one comes in thousands of chunks.
+  let parts: string[] = [];
+  // The last characters, with which a separator may have begun.
+  let end = '';
   for (let chunk = await reader?.read(); chunk && !chunk.done; chunk = await reader?.read()) {
     onChunk(chunk.value.length);
-    rest += decoder.decode(chunk.value, { stream: true });
-    if (!isStream) continue;
-    const frames = rest.split(separator);
-    rest = frames.pop() ?? '';
-    for (const frame of frames) yield parse(frame);
+    const text = decoder.decode(chunk.value, { stream: true });
+    parts.push(text);
+    end += text;
+    if (isStream && end.includes(separator)) {
+      const frames = parts.join('').split(separator);
+      parts = frames.splice(-1);
+      end = parts.join('');
+      for (const frame of frames) yield parse(frame);
+    }
+    end = end.slice(1 - separator.length);
   }
+  const rest = parts.join('');
   // A stream that breaks inside a frame fails here.
   if (rest || !isStream) yield parse(rest);
 }
 
 function parse(json: string): WireMessage[] {
   const messages: unknown = JSON.parse(json);
-  if (!Array.isArray(messages)) throw new Error('the answer is not of a message bus');
+  if (!Array.isArray(messages) || !messages.every(isMessage)) throw new Error('the answer is not of a message bus');
   return messages;
+}
+
+/** Whether ids are ids: a client that took others for its positions would be lost. */
+function isMessage(message: WireMessage | null): boolean {
+  const { channel, message_id, data } = Object(message);
+  const ids = channel === '/__status' ? Object.values(Object(data)) : [message_id];
+  return typeof channel === 'string' && ids.every(Number.isSafeInteger);
 }

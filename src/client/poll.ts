@@ -66,34 +66,45 @@ export class Poll {
 
   /** Resolves at the end of the answer; `onMessages` is called with each part of it. */
   async send(clientId: string, sequence: number, onMessages: (messages: WireMessage[]) => void): Promise<void> {
+    const { signal } = this.#controller;
+    const aborted = new Promise<never>((_resolve, reject) => {
+      signal.addEventListener('abort', () => reject(signal.reason));
+    });
+    try {
+      // `fetch` may be a function of the page's that knows nothing of signals.
+      await Promise.race([this.#exchange(clientId, sequence, onMessages), aborted]);
+    } finally {
+      // What is left of an answer that makes no sense is not read.
+      this.abort();
+    }
+  }
+
+  async #exchange(clientId: string, sequence: number, onMessages: (messages: WireMessage[]) => void): Promise<void> {
     const { baseUrl, headers, fetch, firstChunkTimeout, pollTimeout } = this.settings;
     const { signal } = this.#controller;
     this.#expectChunk(this.streams ? firstChunkTimeout : pollTimeout);
-    try {
-      const base = baseUrl.endsWith('/') ? baseUrl : `${baseUrl}/`;
-      const response = await fetch(`${base}message-bus/${clientId}/poll${this.waits ? '' : '?dlp=t'}`, {
-        method: 'POST',
-        headers: { ...headers, ...(this.streams ? {} : { 'Dont-Chunk': 'true' }) },
-        body: new URLSearchParams([...this.positions.asked, ['__seq', `${sequence}`]]),
-        signal,
-      });
-      if (!response.ok) throw await toError(response);
-      const onChunk = (bytes: number) => {
-        this.#bytes += bytes;
-        this.#expectChunk(pollTimeout);
-      };
-      for await (const messages of readAnswer(response, onChunk)) {
-        // A callback may have changed what is to be asked for.
-        if (signal.aborted) break;
-        this.isNews ||= messages.length > 0;
-        onMessages(messages);
-      }
-    } finally {
-      clearTimeout(this.#watchdog);
+    const base = baseUrl.endsWith('/') ? baseUrl : `${baseUrl}/`;
+    const response = await fetch(`${base}message-bus/${clientId}/poll${this.waits ? '' : '?dlp=t'}`, {
+      method: 'POST',
+      headers: { ...headers, ...(this.streams ? {} : { 'Dont-Chunk': 'true' }) },
+      body: new URLSearchParams([...this.positions.asked, ['__seq', `${sequence}`]]),
+      signal,
+    });
+    if (!response.ok) throw await toError(response);
+    const onChunk = (bytes: number) => {
+      this.#bytes += bytes;
+      this.#expectChunk(pollTimeout);
+    };
+    for await (const messages of readAnswer(response, onChunk)) {
+      // A callback may have changed what is to be asked for.
+      if (signal.aborted) break;
+      this.isNews ||= messages.length > 0;
+      onMessages(messages);
     }
   }
 
   #expectChunk(within: number): void {
+    if (this.#controller.signal.aborted) return;
     clearTimeout(this.#watchdog);
     this.#watchdog = startTimer(() => {
       this.isGivenUp = true;

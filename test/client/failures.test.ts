@@ -1,3 +1,4 @@
+import type { ServerResponse } from 'node:http';
 import type { FastifyInstance } from 'fastify';
 import t, { type Test } from 'tap';
 import type { PostbusOptions } from '../../src/fastify/index.js';
@@ -124,6 +125,18 @@ t.test('answers that are not of a message bus are failures', async (t) => {
     ['application/json; charset=utf-8', ''],
     ['text/plain; charset=utf-8', '[]\r\n|\r\n{}\r\n|\r\n'],
     ['text/plain; charset=utf-8', '[{"global_id":1,"message_id":1,"cha'],
+    // A client that took these for its positions would ask from nowhere, or for all again.
+    ...[
+      null,
+      7,
+      { global_id: 1, message_id: 1, data: 1 },
+      { global_id: 1, message_id: '1', channel: '/a', data: 1 },
+      { global_id: -1, message_id: -1, channel: '/__status', data: { '/a': 'x' } },
+      { global_id: -1, message_id: -1, channel: '/__status', data: { '/a': null } },
+    ].map((wrong): [string, string] => [
+      'application/json',
+      JSON.stringify([{ global_id: 1, message_id: 1, channel: '/a', data: 'of half an answer' }, wrong]),
+    ]),
   ];
   const left = [...answers];
   const { bus, url } = await serve(t, (app) => {
@@ -138,6 +151,45 @@ t.test('answers that are not of a message bus are failures', async (t) => {
   await recorded.untilAt('/a', await bus.publish('/a', 1));
   t.equal(warnings.length, answers.length);
   t.strictSame(recorded.ids('/a'), [1]);
+  t.strictSame(recorded.data, [1]);
+});
+
+t.test('an answer that makes no sense is not read to its end', async (t) => {
+  let answer: ServerResponse | undefined;
+  const { bus, url } = await serve(t, (app) => {
+    app.addHook('onRequest', async (_request, reply) => {
+      if (answer) return;
+      answer = reply.hijack().raw;
+      answer.writeHead(200, { 'content-type': 'text/plain' }).write('{}\r\n|\r\n');
+    });
+  });
+  captureWarnings(t);
+  const recorded = new RecordedClient(t, url);
+  recorded.subscribe('/a', 0);
+  await recorded.untilAt('/a', await bus.publish('/a', 1));
+  await until(() => answer?.closed === true, 'the connection has ended');
+});
+
+t.test('a fetch that knows nothing of signals is given up, too', async (t) => {
+  const { bus, url } = await serve(t);
+  const late: (() => void)[] = [];
+  const timeouts = { pollTimeout: 100, firstChunkTimeout: 100 };
+  let isDeaf = true;
+  const recorded = new RecordedClient(t, url, {
+    ...timeouts,
+    fetch: async (url, { signal: _, ...init }) => {
+      if (isDeaf) await new Promise<void>((resolve) => late.push(resolve));
+      return fetch(url, init);
+    },
+  });
+  recorded.subscribe('/a', 0);
+  await until(() => late.length > 2, 'it polls again');
+  isDeaf = false;
+  await recorded.untilAt('/a', await bus.publish('/a', 1));
+  // What was given up is answered in the end.
+  for (const resolve of late) resolve();
+  await recorded.untilAt('/a', await bus.publish('/a', 2));
+  t.strictSame(recorded.ids('/a'), [1, 2]);
 });
 
 t.test('what the server has against a poll is told', async (t) => {
