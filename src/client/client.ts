@@ -2,7 +2,7 @@ import { Pace } from './pace.js';
 import { Poll } from './poll.js';
 import type { Callback, MessageCallback, PollPositions, WireMessage } from './positions.js';
 import { ClientSettings } from './settings.js';
-import { notePoll, page, shouldLeaveToOthers } from './tab.js';
+import { network, notePoll, page, shouldLeaveToOthers } from './tab.js';
 import { startTimer, type Timer } from './timer.js';
 
 export type ClientStatus = 'started' | 'paused' | 'stopped';
@@ -38,6 +38,7 @@ export class MessageBusClient extends ClientSettings {
   #isPaused = false;
   /** Taken, and to be handed over. */
   readonly #taken: [Callback, WireMessage][] = [];
+  #isHandingOver = false;
   #poll: Poll | undefined;
   #polls = 0;
   #lastPollAt: number | undefined;
@@ -46,15 +47,18 @@ export class MessageBusClient extends ClientSettings {
   /** When the timer is to go off, of performance.now(). */
   #due = 0;
 
-  constructor(settings: Partial<ClientSettings> = {}) {
+  /** What is undefined is left at its default. */
+  constructor(settings: { [Name in keyof ClientSettings]?: ClientSettings[Name] | undefined } = {}) {
     super();
-    Object.assign(this, settings);
+    for (const [name, value] of Object.entries(settings))
+      if (value !== undefined) Object.assign(this, { [name]: value });
   }
 
   start(): void {
     if (this.#state === 'started') return;
     this.#state = 'started';
     page?.addEventListener('visibilitychange', this.#onVisibilityChange);
+    network?.addEventListener?.('online', this.#onOnline);
     this.#schedule(0);
     this.#handOver();
   }
@@ -63,6 +67,7 @@ export class MessageBusClient extends ClientSettings {
   stop(): void {
     this.#state = 'stopped';
     page?.removeEventListener('visibilitychange', this.#onVisibilityChange);
+    network?.removeEventListener?.('online', this.#onOnline);
     clearTimeout(this.#timer);
     this.#timer = undefined;
     this.#abort();
@@ -106,12 +111,12 @@ export class MessageBusClient extends ClientSettings {
   }
 
   /** Ends the subscriptions of a channel, or those with this callback; a `*` at the end stands for anything. */
-  unsubscribe(channel: string, func?: MessageCallback<never>): boolean {
+  unsubscribe(channel: string, func?: MessageCallback<never> | null): boolean {
     const stem = channel.endsWith('*') ? channel.slice(0, -1) : undefined;
     const kept = this.callbacks.filter(
       (each) =>
         (stem === undefined ? each.channel !== channel : !each.channel.startsWith(stem)) ||
-        (func !== undefined && each.func !== func),
+        (func && each.func !== func),
     );
     if (kept.length === this.callbacks.length) return false;
     this.callbacks.splice(0, this.callbacks.length, ...kept);
@@ -139,6 +144,12 @@ export class MessageBusClient extends ClientSettings {
 
   readonly #onVisibilityChange = (): void => {
     if (!page?.hidden && !this.#poll) this.#schedule(0);
+  };
+
+  /** A poll that went out before, as before a laptop slept, may be on a connection that has died without a word. */
+  readonly #onOnline = (): void => {
+    this.#abort();
+    this.#schedule(this.minPollInterval);
   };
 
   #onSubscriptionChange(): void {
@@ -201,20 +212,27 @@ export class MessageBusClient extends ClientSettings {
   }
 
   #handOver(): void {
-    while (this.#state === 'started' && !this.#isPaused) {
-      const [callback, message] = this.#taken.shift() ?? [];
-      if (!callback || !message) return;
+    // Callbacks that pause and resume would otherwise go one into the other, as deep as there are messages.
+    if (this.#isHandingOver) return;
+    this.#isHandingOver = true;
+    let handed = 0;
+    for (const [callback, message] of this.#taken) {
+      if (this.#state !== 'started' || this.#isPaused) break;
+      handed++;
       if (this.callbacks.includes(callback)) void call(callback, message);
     }
+    this.#taken.splice(0, handed);
+    this.#isHandingOver = false;
   }
 }
 
 /** Begins at once, whether async or not; what it throws is reported, and harms nobody else. */
-async function call({ channel, func }: Callback, { data, global_id, message_id }: WireMessage): Promise<void> {
+async function call(callback: Callback, { data, global_id, message_id }: WireMessage): Promise<void> {
   try {
-    await func(data, global_id, message_id);
+    // As a method, for `this` to be what it is in the original.
+    await callback.func(data, global_id, message_id);
   } catch (error) {
-    console.error(`MessageBus: a callback of ${channel} failed.`, error);
+    console.error(`MessageBus: a callback of ${callback.channel} failed.`, error);
   }
 }
 

@@ -4,11 +4,20 @@ interface Page {
   addEventListener(type: 'visibilitychange', listener: () => void): void;
   removeEventListener(type: 'visibilitychange', listener: () => void): void;
 }
+// React Native has `self`, and no events.
+interface Network {
+  addEventListener?(type: 'online', listener: () => void): void;
+  removeEventListener?(type: 'online', listener: () => void): void;
+}
 declare const document: Page;
+declare const self: Network;
 declare const localStorage: { getItem(key: string): string | null; setItem(key: string, value: string): void };
 
 /** The page that the client runs in; none in Node and in workers. */
 export const page: Page | undefined = typeof document === 'undefined' ? undefined : document;
+
+/** What tells that the network is back; nothing in Node. */
+export const network: Network | undefined = typeof self === 'undefined' ? undefined : self;
 
 // Shared with tabs that still run the original's client.
 const key = '__mbLastAjax';

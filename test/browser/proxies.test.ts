@@ -63,3 +63,20 @@ t.test('postbus: a proxy that breaks streams off in the middle of a frame', need
   );
   t.ok(page.polls.length > 2, 'it broke off');
 });
+
+t.test('postbus: a page polls at once when the network is back', needsBrowser, async (t) => {
+  const { publish, context, url } = await serveClient(t, browser);
+  const proxy = await startProxy(t, url);
+  const never = 3_600_000;
+  const settings = { pollTimeout: never, firstChunkTimeout: never };
+  const page = await ClientPage.open(context, proxy.url, { client: 'postbus', settings });
+  // As after a laptop slept: nothing tells that the connection is dead.
+  proxy.treat = () => 'swallow';
+  await page.subscribe('/a', 0);
+  await until(() => proxy.requests > 0, 'it polls');
+  proxy.treat = () => 'pass';
+  await context.setOffline(true);
+  await context.setOffline(false);
+  await publish('/a', 1);
+  await page.untilReceived(1);
+});

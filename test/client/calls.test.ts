@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import t from 'tap';
+import { MessageBusClient } from '../../src/client/index.js';
 import { RecordedClient, range } from '../helpers/recorded-client.js';
 import { serveBus } from '../helpers/served-bus.js';
 import { until } from '../helpers/until.js';
@@ -28,6 +29,47 @@ t.test('a pause holds messages back, each once', async (t) => {
   await publish('/a', 1);
   await recorded.untilAt('/a', 6);
   t.strictSame(recorded.ids('/a'), range(1, 6));
+});
+
+t.test('callbacks that pause and resume are called one after the other', async (t) => {
+  const { publish, url } = await serveBus(t);
+  await publish('/a', 5);
+  const recorded = new RecordedClient(t, url);
+  const { client } = recorded;
+  const depths: number[] = [];
+  let depth = 0;
+  recorded.subscribe('/a', 0, '/a', () => {
+    depths.push(++depth);
+    client.pause();
+    client.resume();
+    client.stop();
+    client.start();
+    depth--;
+  });
+  await until(() => depths.length >= 5, 'it has all');
+  t.strictSame(depths, [1, 1, 1, 1, 1], 'not one in the other: of thousands, no stack is deep enough');
+  t.strictSame(recorded.ids('/a'), range(1, 5));
+});
+
+t.test('callbacks are methods of their entry among the callbacks, as in the original', async (t) => {
+  const { publish, url } = await serveBus(t);
+  await publish('/a', 1);
+  const recorded = new RecordedClient(t, url);
+  const owners: unknown[] = [];
+  recorded.client.subscribe(
+    '/a',
+    function (this: unknown) {
+      owners.push(this);
+    },
+    0,
+  );
+  await until(() => owners.length > 0, 'it was called');
+  t.equal(owners[0], recorded.client.callbacks[0]);
+});
+
+t.test('a setting that is undefined is left at its default', async (t) => {
+  const client = new MessageBusClient({ maxPollInterval: undefined, baseUrl: '/bus' });
+  t.match(client, { maxPollInterval: 180_000, baseUrl: '/bus' }, 'as a number of ms it would be none');
 });
 
 t.test('a long pause does not fill the memory', async (t) => {
@@ -103,6 +145,8 @@ t.test('unsubscribing', async (t) => {
   );
   await publish('/other', 1);
   await recorded.untilAt('/other', 1);
+  t.equal(client.unsubscribe('/other', null), true, 'null is no callback');
+  recorded.subscribe('/other', 1);
   t.equal(client.unsubscribe('*'), true);
   const polls = recorded.polls.length;
   await delay(50);
