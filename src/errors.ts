@@ -1,4 +1,5 @@
-import createError from '@fastify/error';
+// By name: as a default import, its types need esModuleInterop of those who compile with a bundler.
+import { createError } from '@fastify/error';
 
 /**
  * Every error that postbus raises, one table; docs/errors.md mirrors it. `statusCode` is what a client of the HTTP

@@ -28,5 +28,8 @@ cat > page.json <<'JSON'
 }
 JSON
 npx tsc --project page.json
+# As bundlers compile it, without esModuleInterop.
+npx tsc --strict --exactOptionalPropertyTypes --module esnext --moduleResolution bundler --target es2022 --types node \
+  --skipLibCheck false --noEmit use.ts
 npx postbus migrate --print | grep -q 'create table channels'
 echo 'the package works in an empty project'
