@@ -1,3 +1,4 @@
+import { type AddressInfo, createServer } from 'node:net';
 import pg from 'pg';
 import t, { type Test } from 'tap';
 import { codedError } from '../src/database/coded-error.js';
@@ -104,6 +105,40 @@ t.test('a wrong password', async (t) => {
   wrong.password = 'wrong';
   const message = /password authentication failed .*\. Check user and password/;
   await expectEach(t, wrong.href, { code: 'POSTBUS_BAD_CREDENTIALS', message });
+});
+
+t.test('no password where one is wanted', async (t) => {
+  const { url } = await createDatabase(t);
+  const without = new URL(url);
+  without.password = '';
+  await expectEach(t, without.href, { code: 'POSTBUS_BAD_CREDENTIALS', message: /wants a password\. Check user and/ });
+});
+
+t.test('a server without TLS, where it is asked for', async (t) => {
+  const { url } = await createDatabase(t);
+  const message = /not support SSL.*the connection string/;
+  await expectEach(t, `${url}?sslmode=verify-full`, { code: 'POSTBUS_NO_SERVER', message });
+});
+
+t.test('TLS that fails', async (t) => {
+  const server = createServer((socket) => {
+    socket.on('error', () => {});
+    socket.once('data', () => {
+      socket.write('S');
+      socket.end('no TLS');
+    });
+  });
+  await new Promise<void>((resolve) => {
+    server.listen(0, '127.0.0.1', resolve);
+  });
+  t.teardown(() => server.close());
+  const { port } = server.address() as AddressInfo;
+  const url = `postgres://a:b@127.0.0.1:${port}/a?sslmode=verify-full`;
+  await expectEach(t, url, { code: 'POSTBUS_NO_SERVER', message: /the connection string/ });
+  for (const code of ['DEPTH_ZERO_SELF_SIGNED_CERT', 'CERT_HAS_EXPIRED', 'ERR_TLS_CERT_ALTNAME_INVALID']) {
+    const error = Object.assign(new Error('not trusted'), { code });
+    t.match(codedError(error, 'message_bus'), { code: 'POSTBUS_NO_SERVER', message: /not trusted/ });
+  }
 });
 
 t.test('a database that does not exist', async (t) => {

@@ -44,6 +44,8 @@ function translate(error: unknown, schema: string): Error {
   switch (state) {
     case undefined:
       if (/^Cannot use a pool after calling end|^PGlite is clos/.test(error.message)) return new errors.POOL_ENDED();
+      // Of pg itself, before it has asked.
+      if (/password must be a string/.test(message)) return new errors.BAD_CREDENTIALS('it wants a password');
       if (isUnreachable(error)) return new errors.NO_SERVER(message);
       return isLoss(error) ? new errors.CONNECTION_LOST(message) : error;
     case '28P01':
@@ -87,12 +89,16 @@ const unreachable = new Set([
   'EACCES',
 ]);
 
+// Codes of Node and OpenSSL for certificates that are not trusted, and for talk that is no TLS.
+const tlsFailure = /CERT|^ERR_(SSL|TLS)_|^UNABLE_TO_|^EPROTO$/;
+
 function isUnreachable(error: unknown): boolean {
   if (error instanceof AggregateError) return error.errors.some(isUnreachable);
   if (!(error instanceof Error) || isUnderWay(error)) return false;
-  if ('code' in error && typeof error.code === 'string' && unreachable.has(error.code)) return true;
+  if ('code' in error && typeof error.code === 'string' && (unreachable.has(error.code) || tlsFailure.test(error.code)))
+    return true;
   // What pg and its pool say in words alone.
-  return /timeout expired|timeout exceeded when trying to connect|due to connection timeout|password must be a string/.test(
+  return /timeout expired|timeout exceeded when trying to connect|due to connection timeout|SSL connection/.test(
     error.message,
   );
 }
