@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
+import { codedError } from './database/coded-error.js';
 import type { Database } from './database/database.js';
 import { Listener } from './database/listener.js';
 import type { Dispatcher } from './dispatcher/dispatcher.js';
@@ -136,7 +137,7 @@ export class Notifications {
         this.#keepalive.start(() => connection.ask());
         this.#relay.start();
       }),
-      onDisconnected: ifCurrent((error) => this.#areLost(error)),
+      onDisconnected: ifCurrent((error) => this.#areLost(codedError(error, this.options.database.schema))),
     });
     this.#listener = listener;
     listener.start();

@@ -1,15 +1,15 @@
-/** Reports what may happen many times a second: once a minute, with how often it did. */
-export class OnceAMinute {
+/** Reports what may happen many times a second: once a minute, with how often it did, and the last one. */
+export class OnceAMinute<Detail = void> {
   #count = 0;
   #reportedAt = Number.NEGATIVE_INFINITY;
 
-  constructor(private readonly report: (count: number) => void) {}
+  constructor(private readonly report: (count: number, detail: Detail) => void) {}
 
-  note(): void {
+  note(detail: Detail): void {
     this.#count++;
     const now = performance.now();
     if (now - this.#reportedAt < 60_000) return;
-    this.report(this.#count);
+    this.report(this.#count, detail);
     this.#count = 0;
     this.#reportedAt = now;
   }

@@ -15,8 +15,7 @@ const pauseAfterError = 500;
 /** Publishes what was put down for the nodes, where this is the one to do it. */
 export class Relay {
   readonly #node = `${hostname()}/${process.pid}/${randomUUID().slice(0, 8)}`;
-  readonly #failures: OnceAMinute;
-  #lastError: unknown;
+  readonly #failures: OnceAMinute<unknown>;
   #running: Promise<void> | undefined;
   #isWanted = false;
   #isAskedFor = false;
@@ -26,9 +25,7 @@ export class Relay {
     private readonly database: Database,
     logger: Logger,
   ) {
-    this.#failures = new OnceAMinute((count) =>
-      logger.warn({ err: this.#lastError, count }, 'could not relay; it is tried again'),
-    );
+    this.#failures = new OnceAMinute((count, err) => logger.warn({ err, count }, 'could not relay; it is tried again'));
   }
 
   start(): void {
@@ -66,8 +63,7 @@ export class Relay {
       // Where a look takes long, as dead rows pile up behind a transaction that is left open, it is to leave time for others.
       return part === 'busy' ? 0 : Math.max(pauses[part], 2 * (performance.now() - started));
     } catch (error) {
-      this.#lastError = error;
-      if (this.#isWanted) this.#failures.note();
+      if (this.#isWanted) this.#failures.note(error);
       return pauseAfterError;
     }
   }

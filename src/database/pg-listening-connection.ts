@@ -2,6 +2,7 @@ import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type pg from 'pg';
 import pgListen, { type Subscriber } from 'pg-listen';
+import { errors } from '../errors.js';
 import type { ListeningConnection } from './postgres.js';
 
 // A connection whose other end vanished without a word is noticed by a query that gets no answer.
@@ -36,7 +37,10 @@ export class PgListeningConnection implements ListeningConnection {
       // closed meanwhile, and give up for good where the first query on a new connection fails.
       { retryLimit: 1, paranoidChecking: checkEveryMs, parse: (payload) => payload },
     );
-    this.lost = new Promise((resolve) => this.#subscriber.events.on('error', resolve));
+    // pg-listen speaks of an attempt to reconnect that it was not to make.
+    this.lost = new Promise((resolve) =>
+      this.#subscriber.events.on('error', () => resolve(new errors.CONNECTION_LOST('the one that listens has ended'))),
+    );
   }
 
   async listen(channel: string, onPayload: (payload: string) => void): Promise<void> {
