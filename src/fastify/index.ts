@@ -71,7 +71,7 @@ async function routes(app: FastifyInstance, { settings, polls, polled }: Diagnos
       const clientId = toClientId(request.params);
       polled.mark();
       if (bus.isOff) throw new errors.OFF();
-      answers.add(reply.raw);
+      if (!answers.add(reply.raw)) return;
       const start = ({ viewer, site }: Awaited<ReturnType<typeof lookUp>>) => {
         // Hung up while the lookups were under way.
         if (!answers.has(reply.raw)) return;

@@ -1,5 +1,5 @@
-import { once } from 'node:events';
 import { ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
 import type { FastifyReply } from 'fastify';
 import type { Poll } from './poll.js';
 
@@ -15,20 +15,27 @@ export class OpenAnswers {
   readonly #sweeper: NodeJS.Timeout;
   /** One for all answers, not to keep what each request has at hand. */
   readonly #onClose: (this: Response) => void;
+  /** Those in line behind an earlier answer on their connection: Node does not tell them when it closes. */
+  readonly #lines = new WeakMap<Socket, Set<Response>>();
+  #onEmpty = () => {};
 
   /** `patience`: ms after which a client that takes nothing of an answer that has ended is cut off. */
   constructor(private readonly patience = patienceMs) {
     this.#sweeper = setInterval(() => this.#sweep(), patience / 3).unref();
-    const open = this.#open;
+    const remove = (response: Response) => this.#remove(response);
     this.#onClose = function () {
-      open.get(this)?.close();
-      open.delete(this);
+      remove(this);
     };
   }
 
-  add(response: Response): void {
+  /** False when the client has hung up before, while hooks of the application were under way: nothing would tell of it. */
+  add(response: Response): boolean {
+    const { socket } = response.req;
+    if (socket.destroyed) return false;
     this.#open.set(response, undefined);
     response.on('close', this.#onClose);
+    if (response instanceof ServerResponse && !response.socket) this.#putInLine(response, socket);
+    return true;
   }
 
   /** The poll that it answers: over when the client hangs up. */
@@ -47,11 +54,40 @@ export class OpenAnswers {
    */
   async drain(): Promise<void> {
     clearInterval(this.#sweeper);
-    const cutOff = setTimeout(() => {
-      for (const response of this.#open.keys()) response.destroy();
-    }, graceMs);
-    await Promise.all([...this.#open.keys()].map((response) => once(response, 'close')));
+    if (this.#open.size === 0) return;
+    let cutOff: NodeJS.Timeout | undefined;
+    await new Promise<void>((resolve) => {
+      this.#onEmpty = resolve;
+      cutOff = setTimeout(() => {
+        for (const response of this.#open.keys()) {
+          response.destroy();
+          // One that is still in line would not tell.
+          this.#remove(response);
+        }
+      }, graceMs);
+    });
     clearTimeout(cutOff);
+  }
+
+  #remove(response: Response): void {
+    if (!this.#open.has(response)) return;
+    this.#open.get(response)?.close();
+    this.#open.delete(response);
+    this.#lines.get(response.req.socket)?.delete(response);
+    if (this.#open.size === 0) this.#onEmpty();
+  }
+
+  #putInLine(response: Response, socket: Socket): void {
+    let line = this.#lines.get(socket);
+    if (line === undefined) {
+      const all = new Set<Response>();
+      socket.once('close', () => {
+        for (const each of all) this.#remove(each);
+      });
+      this.#lines.set(socket, all);
+      line = all;
+    }
+    line.add(response);
   }
 
   /** Hardly an answer is seen here: those that are read have left by then. */
