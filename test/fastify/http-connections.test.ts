@@ -109,11 +109,12 @@ async function openHttp2(t: Test, options: PostbusOptions) {
     });
     request.on('error', () => {});
     request.end('{"/a":0}');
+    const closed = new Promise<void>((resolve) => request.once('close', resolve));
     let text = '';
     request.setEncoding('utf8').on('data', (part: string) => {
       text += part;
     });
-    return { request, text: () => text };
+    return { request, closed, text: () => text };
   };
 }
 
@@ -137,8 +138,9 @@ t.test('HTTP/2', async (t) => {
   const whole = send('whole', { 'dont-chunk': '1' });
   const streamed = send('streamed');
   await cursors(2);
+  await until(() => streamed.text() !== '', 'the stream has begun');
   await bus.publish('/a', 'x');
-  await Promise.all([once(whole.request, 'end'), once(streamed.request, 'end')]);
+  await Promise.all([whole.closed, streamed.closed]);
   t.match(JSON.parse(whole.text()), [{ data: 'x' }]);
   t.match(streamed.text(), /^\[\]\r\n\|\r\n\[\{.*"x"\}\]\r\n\|\r\n\[\]\r\n\|\r\n$/);
   await bus.reset();
@@ -152,10 +154,10 @@ t.test('HTTP/2', async (t) => {
     const slow = [send('c', { 'dont-chunk': '1', 'x-slow': '1' }), send('d', { 'x-slow': '1' })];
     await until(() => looking === 2, 'both lookups are under way');
     for (const { request } of slow) request.close(http2.constants.NGHTTP2_CANCEL);
-    await Promise.all(slow.map(({ request }) => once(request, 'close')));
+    await Promise.all(slow.map(({ closed }) => closed));
     // The server has read what was sent before this.
     const after = send('after', { 'dont-chunk': '1' });
-    await once(after.request, 'end');
+    await after.closed;
     letGo();
     await held;
     await bus.lastId('/a');
