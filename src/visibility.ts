@@ -25,8 +25,22 @@ function isFor(message: StoredMessage, viewer: Viewer): boolean {
   const targets = message.targets;
   if (targets === null) return true;
   const { userIds, groupIds, clientIds } = targets;
-  if (clientIds && !clientIds.includes(viewer.clientId)) return false;
+  if (clientIds && !isListed(viewer.clientId, clientIds)) return false;
   if (!userIds && !groupIds) return true;
-  if (userIds && viewer.userId !== null && userIds.includes(viewer.userId)) return true;
-  return groupIds ? groupIds.some((id) => viewer.groupIds.includes(id)) : false;
+  if (userIds && viewer.userId !== null && isListed(viewer.userId, userIds)) return true;
+  return groupIds ? viewer.groupIds.some((id) => isListed(id, groupIds)) : false;
+}
+
+const longList = 20;
+const longLists = new WeakMap<readonly string[], ReadonlySet<string>>();
+
+/** Thousands of viewers may be looked up in thousands of ids: one after the other, that would block the process. */
+function isListed(id: string, ids: readonly string[]): boolean {
+  if (ids.length <= longList) return ids.includes(id);
+  let set = longLists.get(ids);
+  if (set === undefined) {
+    set = new Set(ids);
+    longLists.set(ids, set);
+  }
+  return set.has(id);
 }
