@@ -18,7 +18,7 @@ export function lookUp(
   const userId = call(request, settings.userIdLookup);
   const groupIds = call(request, settings.groupIdsLookup);
   const siteId = call(request, settings.siteIdLookup);
-  if (userId instanceof Promise || groupIds instanceof Promise || siteId instanceof Promise) {
+  if (isThenable(userId) || isThenable(groupIds) || isThenable(siteId)) {
     return Promise.all([
       settle('userIdLookup', request, userId),
       settle('groupIdsLookup', request, groupIds),
@@ -38,6 +38,11 @@ function call<Answer>(
   } catch (error) {
     return Promise.reject(error);
   }
+}
+
+/** Not only a Promise of Node's own: query builders are asked for their rows in the same way. */
+function isThenable(answer: unknown): boolean {
+  return typeof answer === 'object' && answer !== null && 'then' in answer && typeof answer.then === 'function';
 }
 
 async function settle<Answer>(

@@ -76,6 +76,26 @@ for (const name of ['userIdLookup', 'groupIdsLookup', 'siteIdLookup'] as const) 
   });
 }
 
+t.test('lookups may answer what is no Promise but can be awaited, as query builders do', async (t) => {
+  type Then = (resolve: (rows: unknown) => void, reject: (error: unknown) => void) => void;
+  const thenable = (then: Then) => Object.fromEntries([['then', then]]);
+  const later = (rows: unknown) => thenable((resolve) => setImmediate(resolve, rows));
+  let user = later(1);
+  // The types of some query builders get past ours.
+  const lookups: object = {
+    userIdLookup: () => user,
+    groupIdsLookup: () => later(['x']),
+    siteIdLookup: () => later(null),
+  };
+  const { url } = await listen(t, Object.assign({ bus }, lookups));
+  t.equal((await poll(url, { '/a': 0 }, { dlp: true })).messages.length, 2);
+  for (user of [later({}), thenable(boom), thenable((_, reject) => reject(new Error(secret)))]) {
+    const { status, text } = await poll(url, { '/a': 0 }, { dlp: true });
+    t.equal(status, 500);
+    t.match(JSON.parse(text), { code: 'POSTBUS_LOOKUP_FAILED' });
+  }
+});
+
 t.test('a lookup sees the request with what hooks have made of it', async (t) => {
   const { url } = await listen(
     t,
