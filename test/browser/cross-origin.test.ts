@@ -1,3 +1,4 @@
+import fastifyCors from '@fastify/cors';
 import t from 'tap';
 import { needsBrowser, TestBrowser } from '../helpers/browser.js';
 import { ClientPage, clientNames } from '../helpers/pages/client-page.js';
@@ -32,6 +33,22 @@ for (const enableChunkedEncoding of [true, false]) {
       t.strictSame(page.complaints, []);
     });
   }
+}
+
+for (const client of clientNames) {
+  t.test(`${client}: let in by @fastify/cors, beside the plugin under a prefix`, needsBrowser, async (t) => {
+    const pages = await serveClient(t, browser);
+    const bus = await serveClient(t, browser, { prefix: '/bus' }, (app) => {
+      app.register(fastifyCors, { origin: pages.url, credentials: true });
+    });
+    await bus.publish('/a', 'from the backlog');
+    const page = await ClientPage.open(pages.context, pages.url, { client, settings: { baseUrl: `${bus.url}/bus/` } });
+    await page.subscribe('/a', 0);
+    await page.untilReceived(1);
+    await bus.publish('/a', 'live');
+    await page.untilReceived(2);
+    t.strictSame(page.complaints, []);
+  });
 }
 
 t.test('what a page of another origin can read', needsBrowser, async (t) => {
