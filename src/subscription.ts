@@ -9,7 +9,7 @@ import { type Message, StoredMessage } from './message.js';
 /** The subscription comes along because the first messages may come before bus.subscribe() has given it back. */
 export type MessageCallback<Data = unknown> = (message: Message<Data>, subscription: Subscription) => unknown;
 
-/** Messages that a subscriber has missed for good. Ids are those of the channel, or global ones where it is null. */
+/** Messages that a subscriber has missed for good, or cannot decode. Ids are those of the channel, or global ones where it is null. */
 export interface Gap {
   channel: string | null;
   /** The last message before it. */
@@ -173,6 +173,21 @@ export class CallbackSubscription implements Subscription, Sink {
     else if (gap.after > 0) logger.warn(gap, 'a subscriber has missed messages that can no longer be read');
   }
 
+  async #call(stored: StoredMessage): Promise<void> {
+    const { codec, callback, onGap } = this.options;
+    let message: Message;
+    try {
+      message = stored.toMessage(codec);
+    } catch (error) {
+      this.#report(error);
+      // Missed for good, by this subscriber.
+      const id = this.channel === null ? stored.globalId : stored.messageId;
+      await onGap?.({ channel: this.channel, after: id - 1, firstId: id + 1 });
+      return;
+    }
+    await callback(message, this);
+  }
+
   #report(err: unknown): void {
     this.options.logger.error({ err, channel: this.channel }, 'a subscriber failed');
   }
@@ -181,7 +196,7 @@ export class CallbackSubscription implements Subscription, Sink {
     this.#running = true;
     for (let next = this.#queue.shift(); next && !this.#ended; next = this.#queue.shift()) {
       try {
-        if (next instanceof StoredMessage) await this.options.callback(next.toMessage(this.options.codec), this);
+        if (next instanceof StoredMessage) await this.#call(next);
         else await this.#tellOfGap(next);
       } catch (error) {
         this.#report(error);

@@ -82,10 +82,18 @@ t.test('data that cannot be encoded', async (t) => {
 t.test('data that cannot be decoded', async (t) => {
   const { query, bus } = await open(t);
   const received: unknown[] = [];
+  const told: unknown[] = [];
   await bus.subscribe('/a', ({ data }) => received.push(data));
   for (const json of ['1', '"cannot be decoded"', '2']) await query(`select message_bus.publish('/a', $1)`, [json]);
   await until(() => received.length === 2, 'the others came');
   t.strictSame(received, [1, 2]);
+  for (const channel of ['/a', null]) {
+    const options = { lastId: 0, onGap: (gap: unknown) => told.push(gap) };
+    await bus.subscribe(channel, ({ data }) => told.push(data), options);
+    await until(() => told.length === 3, 'what is missing is told of in its place');
+    t.strictSame(told.splice(0), [1, { channel, after: 1, firstId: 3 }, 2]);
+  }
+  t.equal(bus.log.splice(1).length, 2);
   const error = { code: 'POSTBUS_UNDECODABLE', statusCode: 500, cause: { message: 'on purpose' } };
   t.match(bus.log, [{ level: 'error', message: 'a subscriber failed', details: { channel: '/a', err: error } }]);
   t.equal(bus.log.length, 1);

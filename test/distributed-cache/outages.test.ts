@@ -190,3 +190,21 @@ t.test('where nothing can listen, a cache opens all the same, and is empty', asy
   bus.off();
   t.equal((await DistributedCache.open(bus, 'animals')).size, 0, 'a bus that is off leaves the database alone');
 });
+
+t.test('a change that cannot be decoded may be any: it clears', async (t) => {
+  const { url, query } = await createDatabase(t);
+  const codec = {
+    encode: (data: unknown) => ({ sealed: data }),
+    decode: (json: unknown) => {
+      if (!('sealed' in Object(json))) throw new Error('not by this codec');
+      return Object(json).sealed;
+    },
+  };
+  const bus = openBus(t, url, { codec });
+  const cache = await DistributedCache.open(bus, 'test');
+  await cache.set('a', 'before');
+  await query('select message_bus.publish($1, $2)', ['/distributed-cache/test', { op: 'delete', key: 'a' }]);
+  await until(() => !cache.has('a'), 'it is empty');
+  await cache.set('a', 'after');
+  await until(() => cache.get('a') === 'after', 'and goes on');
+});
