@@ -12,7 +12,15 @@ t.test('help and version', async (t) => {
     t.match(stdout, new RegExp(`^  ${name} +\\w`, 'm'), `names ${name}`);
   }
   const options: Record<string, string[]> = {
-    serve: ['demo', 'host <host>', 'port <port>', 'workers <n>', 'database-url <url>', 'schema <name>'],
+    serve: [
+      'demo',
+      'host <host>',
+      'port <port>',
+      'cors-origins <list>',
+      'workers <n>',
+      'database-url <url>',
+      'schema <name>',
+    ],
     migrate: ['print', 'database-url <url>', 'schema <name>'],
     publish: ['user-ids <a,b>', 'group-ids <a,b>', 'client-ids <a,b>', 'site-id <site>', 'max-backlog-size <n>'],
     subscribe: ['all', 'last-id <id>', 'site-id <site>'],
@@ -39,6 +47,11 @@ t.test('a command line that makes no sense', async (t) => {
     [['serve', '--workers', '0'], /--workers must be a whole number from 1 to 1024, not 0/],
     [['serve', '--port', ''], /--port is empty/],
     [['serve'], /PORT must be a whole number from 0 to 65535, not -1/, { PORT: '-1' }],
+    [
+      ['serve', '--cors-origins', 'https://a.org/'],
+      /an origin looks like https:\/\/example.org, not https:\/\/a.org\//,
+    ],
+    [['serve'], /an origin looks like .*, not a.org/, { CORS_ORIGINS: 'https://b.org,a.org' }],
     [['serve'], /LOG_LEVEL must be one of fatal, .* not loud/, { LOG_LEVEL: 'loud' }],
     [['serve'], /DATABASE_URL must look like postgres:/, { DATABASE_URL: 'localhost' }],
     [['serve'], /DATABASE_URL must look like .* as %xx/, { DATABASE_URL: 'postgres://u:se/cret@localhost/a' }],

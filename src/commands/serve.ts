@@ -12,12 +12,14 @@ Without a database it starts a Postgres of its own, which keeps its data in .pos
 folder. Creates the schema, or brings it up to date. Prints its address when it is ready; logs go to
 stderr. GET /health/live and GET /health/ready tell how it is. SIGINT or SIGTERM stops it.
 
-Environment: DATABASE_URL, LISTEN_DATABASE_URL, HOST, PORT, LOG_LEVEL (${logLevels.join(', ')}; default: warn)
+Environment: DATABASE_URL, LISTEN_DATABASE_URL, HOST, PORT, CORS_ORIGINS, LOG_LEVEL
+(${logLevels.join(', ')}; default: warn)
 `,
   options: {
     demo: { help: 'serve a chat page on /, where everyone can publish to /chat' },
     host: { value: 'host', help: 'the address to listen on; default: HOST, or 127.0.0.1' },
     port: { value: 'port', help: 'the port to listen on, 0 for a free one; default: PORT, or 3000' },
+    'cors-origins': { value: 'list', help: 'origins whose pages may poll, or *; default: CORS_ORIGINS, or none' },
     workers: { value: 'n', help: 'processes that serve the port; default: 1' },
     ...databaseOptions,
     ...listenOption,
@@ -35,6 +37,7 @@ Environment: DATABASE_URL, LISTEN_DATABASE_URL, HOST, PORT, LOG_LEVEL (${logLeve
       listenDatabaseUrl: givenListenUrl(args),
       schema: args.schema,
       demo: args.flag('demo'),
+      corsOrigins: (args.list('cors-origins') ?? environment('CORS_ORIGINS')?.split(',') ?? []).map(checkOrigin),
       host: args.text('host') ?? environment('HOST') ?? '127.0.0.1',
       port:
         args.integer('port', 0, 65_535) ??
@@ -44,3 +47,9 @@ Environment: DATABASE_URL, LISTEN_DATABASE_URL, HOST, PORT, LOG_LEVEL (${logLeve
     });
   },
 };
+
+/** As browsers name it: with a slash at its end, it would be none. */
+function checkOrigin(origin: string): string {
+  if (origin === '*' || (URL.canParse(origin) && new URL(origin).origin === origin)) return origin;
+  throw new UsageError(`an origin looks like https://example.org, not ${origin}`);
+}

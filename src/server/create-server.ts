@@ -9,6 +9,7 @@ import Fastify, {
 import { createBus } from '../create-bus.js';
 import { errors } from '../errors.js';
 import postbus from '../fastify/index.js';
+import { letInPagesOf } from './cors.js';
 import { DatabaseProbe } from './database-probe.js';
 import { demo } from './demo.js';
 import { health } from './health.js';
@@ -20,6 +21,8 @@ export interface ServerOptions {
   schema: string;
   /** Serve the chat page, and whoever likes to publish to it. `embedded`: the database is the server's own one. */
   demo?: { embedded: boolean } | undefined;
+  /** Origins whose pages may poll; `*` for all. */
+  corsOrigins?: readonly string[] | undefined;
   /** Of pino; its lines go to stderr. */
   logLevel: string;
 }
@@ -43,7 +46,7 @@ export async function createServer(options: ServerOptions): Promise<FastifyInsta
   app.setNotFoundHandler(() => {
     throw new errors.NO_ROUTE();
   });
-  await app.register(postbus, { bus });
+  await app.register(postbus, { bus, extraResponseHeadersLookup: letInPagesOf(options.corsOrigins) });
   await app.register(health, { bus, probe });
   if (options.demo) await app.register(demo, { bus, connectionString, schema, embedded: options.demo.embedded });
   return app;

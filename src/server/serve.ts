@@ -12,6 +12,7 @@ export interface ServeOptions {
   listenDatabaseUrl: string | undefined;
   schema: string;
   demo: boolean;
+  corsOrigins: readonly string[];
   host: string;
   port: number;
   logLevel: string;
@@ -21,7 +22,7 @@ export interface ServeOptions {
 
 /** Runs the server until a signal stops it. Rejects when it cannot start, or its Postgres has ended; then nothing is left. */
 export async function serve(options: ServeOptions): Promise<void> {
-  const { databaseUrl, listenDatabaseUrl, schema, demo, host, port, logLevel, workers } = options;
+  const { databaseUrl, listenDatabaseUrl, schema, demo, corsOrigins, host, port, logLevel, workers } = options;
   const signals = listenForStopSignals();
   const undo: (() => Promise<unknown>)[] = [];
   try {
@@ -37,6 +38,7 @@ export async function serve(options: ServeOptions): Promise<void> {
       listenConnectionString: listenDatabaseUrl,
       schema,
       demo: demo ? { embedded } : undefined,
+      corsOrigins,
       logLevel,
     };
     const server =

@@ -1,0 +1,17 @@
+import type { PostbusOptions } from '../fastify/index.js';
+
+type HeadersLookup = NonNullable<PostbusOptions['extraResponseHeadersLookup']>;
+
+/** Headers with which browsers let pages of these origins poll, and read the answers; `*`: of all. Polls are anonymous. */
+export function letInPagesOf(origins: readonly string[] = []): HeadersLookup | undefined {
+  if (origins.length === 0) return undefined;
+  const isForAll = origins.includes('*');
+  return ({ headers: { origin = '' } }) => ({
+    ...(isForAll ? {} : { vary: 'Origin' }),
+    ...((isForAll || origins.includes(origin)) && {
+      'access-control-allow-origin': isForAll ? '*' : origin,
+      'access-control-allow-headers': '*',
+      'access-control-max-age': '7200',
+    }),
+  });
+}
