@@ -81,8 +81,8 @@ async function routes(app: FastifyInstance, { settings, polls, polled }: Diagnos
         const poll = new Poll({
           dispatcher: bus.dispatcher,
           polls,
-          // Neither sites nor ids of users hold a NUL: no client can pass for another user's.
-          client: `${site}\0${viewer.userId ?? ''}\0${clientId}`,
+          // Neither sites nor ids of users hold a NUL: no client can pass for another user's, nor nobody for the user ''.
+          client: `${site}\0${viewer.userId === null ? '' : `=${viewer.userId}`}\0${clientId}`,
           request: request.body ?? { channels: new Map(), sequence: 0 },
           viewer,
           filters: bus.clientFilters,

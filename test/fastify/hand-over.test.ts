@@ -72,8 +72,10 @@ t.test('a client is one by its id, user and site: no other can end its polls', a
     // What would name the same client if its parts were only strung together.
     poll(url, { '/global/a': 0, __seq: 9 }, { headers: { 'x-site': 's' }, client: '1%09client' }),
     poll(url, { '/global/a': 0, __seq: 9 }, { headers: { 'x-site': 's' }, client: '1%00client' }),
+    poll(url, { '/global/a': 0, __seq: 9 }, { headers: { 'x-site': 's' } }),
+    poll(url, { '/global/a': 0, __seq: 9 }, { headers: { 'x-site': 's', 'x-user': '' } }),
   ];
-  await waiting(6);
+  await waiting(8);
   await bus.publish('/global/a', 1);
   for (const answer of [first, ...others]) t.equal((await answer).messages.length, 1);
 });
