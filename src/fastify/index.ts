@@ -53,6 +53,7 @@ async function routes(app: FastifyInstance, { settings, polls, polled }: Diagnos
   app.setErrorHandler(createErrorHandler(settings.onError));
   app.addHook('onRequest', async (_request, reply) => {
     reply.headers(noCache);
+    answers.add(reply.raw);
   });
   addExtraHeaders(app, settings.extraResponseHeadersLookup);
   app.addHook('onReady', async () => {
@@ -71,7 +72,8 @@ async function routes(app: FastifyInstance, { settings, polls, polled }: Diagnos
       const clientId = toClientId(request.params);
       polled.mark();
       if (bus.isOff) throw new errors.OFF();
-      if (!answers.add(reply.raw)) return;
+      // Hung up while hooks of the application were under way.
+      if (!answers.has(reply.raw)) return;
       const start = ({ viewer, site }: Awaited<ReturnType<typeof lookUp>>) => {
         // Hung up while the lookups were under way.
         if (!answers.has(reply.raw)) return;

@@ -8,7 +8,7 @@ type Response = FastifyReply['raw'];
 const patienceMs = 30_000;
 const graceMs = 500;
 
-/** Polls' answers, from the request until the last byte has left or the client has hung up. */
+/** Polls' answers, from the head of the request until the last byte has left or the client has hung up. */
 export class OpenAnswers {
   readonly #open = new Map<Response, Poll | undefined>();
   readonly #leaving = new WeakSet<Response>();
@@ -28,14 +28,13 @@ export class OpenAnswers {
     };
   }
 
-  /** False when the client has hung up before, while hooks of the application were under way: nothing would tell of it. */
-  add(response: Response): boolean {
+  add(response: Response): void {
     const { socket } = response.req;
-    if (socket.destroyed) return false;
+    // The client has hung up before, while hooks of the application were under way: nothing would tell of it.
+    if (socket.destroyed) return;
     this.#open.set(response, undefined);
     response.on('close', this.#onClose);
     if (response instanceof ServerResponse && !response.socket) this.#putInLine(response, socket);
-    return true;
   }
 
   /** The poll that it answers: over when the client hangs up. */
@@ -50,7 +49,8 @@ export class OpenAnswers {
 
   /**
    * Waits until answers that have ended have left, so that their connections are idle when the server closes those that
-   * are: else it would wait for the clients to let go of them. Clients that do not read are cut off.
+   * are: else it would wait for the clients to let go of them. Those that do not read, or whose request is yet to come in
+   * or to be looked up, are cut off.
    */
   async drain(): Promise<void> {
     clearInterval(this.#sweeper);

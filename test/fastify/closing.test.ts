@@ -1,3 +1,5 @@
+import { once } from 'node:events';
+import { connect } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import Fastify from 'fastify';
 import t, { type Test } from 'tap';
@@ -128,6 +130,25 @@ t.test(
     t.ok((await seconds(app.close())) < 10);
   },
 );
+
+t.test('app.close() does not wait for requests that do not come to their end', async (t) => {
+  const never = () => new Promise<never>(() => {});
+  let asked = 0;
+  const { app, url } = await open(t, {
+    extraResponseHeadersLookup: ({ headers }) => (headers['x-slow'] && ++asked ? never() : undefined),
+    userIdLookup: ({ headers }) => (headers['x-user'] && ++asked ? never() : undefined),
+  });
+  const stalled = connect(Number(new URL(url).port), '127.0.0.1');
+  stalled.write('POST /message-bus/a/poll HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\n');
+  stalled.write('content-length: 9\r\nexpect: 100-continue\r\n\r\n{');
+  await once(stalled, 'data');
+  const cutOff = ['x-slow', 'x-user'].map((name) => poll(url, { '/a': 0 }, { headers: { [name]: '1' } }));
+  const outcomes = Promise.allSettled(cutOff);
+  await until(() => asked === 2, 'the lookups are under way');
+  t.ok((await seconds(app.close())) < 10);
+  t.match(await outcomes, [{ status: 'rejected' }, { status: 'rejected' }]);
+  stalled.destroy();
+});
 
 t.test('app.close() at any moment, with polls coming in', async (t) => {
   for (let round = 0; round < 6; round++) {
