@@ -106,7 +106,7 @@ export class HeldChannels {
 
 /** Tells those that have waited for so many ms that their messages are not published; returns the others. */
 export function refuseLate(entries: Entry[], maxWait: number): Entry[] {
-  const latest = Date.now() - maxWait;
+  const latest = performance.now() - maxWait;
   // Most often none: they are in the order of the calls.
   if (entries[0] === undefined || entries[0].since > latest) return entries;
   return entries.filter((entry) => {

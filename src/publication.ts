@@ -18,7 +18,8 @@ export class Entry {
   readonly channel: string;
   /** The message as publish_batch() takes it. */
   readonly json: string;
-  readonly since = Date.now();
+  /** In ms of performance.now(): the clock may be set meanwhile. */
+  readonly since = performance.now();
 
   constructor(
     publication: Publication,

@@ -60,6 +60,30 @@ t.test('however many wait for a channel, all are refused in time', async (t) => 
   t.match([outcomes[0], outcomes[4_999]], [isLocked, isLocked]);
 });
 
+t.test('a clock that is set forward refuses nobody', async (t) => {
+  const database = await createDatabase(t);
+  const bus = openBus(t, database.url);
+  const end = await publishAndStay(t, database, ['/a']);
+  const held = bus.publish('/a', 1);
+  const now = Date.now;
+  t.teardown(() => {
+    Date.now = now;
+  });
+  Date.now = () => now() + 86_400_000;
+  const tries = new Set<string>();
+  const hasTriedAgain = async () => {
+    const waits = await database.query<{ at: string }>(
+      `select query_start::text as at from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()`,
+    );
+    for (const { at } of waits) tries.add(at);
+    return tries.size > 3;
+  };
+  const state = watch(held);
+  await until(async () => state.settled || (await hasTriedAgain()), 'the node has tried again');
+  await end('commit');
+  t.equal(await held, 2);
+});
+
 t.test('a lock that is refused at once is not asked for again and again', async (t) => {
   const database = await createDatabase(t);
   const bus = openBus(t, database.url, { queryTimeout: 1_000 });

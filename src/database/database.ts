@@ -40,13 +40,13 @@ export class Database {
 
   /** One that changes nothing: asked again where the connection breaks under it. */
   async read<Row extends pg.QueryResultRow>(text: string, values: unknown[] = []): Promise<Row[]> {
-    const latest = Date.now() + this.queryTimeout;
+    const latest = performance.now() + this.queryTimeout;
     for (let attempt = 1; ; attempt++) {
       try {
         return await this.prepared<Row>(text, values);
       } catch (error) {
         // The pool hands out idle connections; after an interruption, several of them may be dead.
-        const isWorthIt = attempt < maxAttempts && Date.now() < latest;
+        const isWorthIt = attempt < maxAttempts && performance.now() < latest;
         if (!isWorthIt || !(error instanceof errors.CONNECTION_LOST)) throw error;
       }
     }
