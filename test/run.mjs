@@ -1,15 +1,17 @@
-// Runs the tests against a Postgres of their own: `npm test`, or `npm test -- test/bus.test.ts`.
+// Runs the tests against a Postgres of their own: `npm test`, or `npm test -- test/bus.test.ts test/sql/`.
 import { spawn } from 'node:child_process';
-import { readFileSync } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { readdirSync, readFileSync } from 'node:fs';
+import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import pg from 'pg';
 import { startEmbeddedPostgres } from '../dist/embedded-postgres/index.js';
 import { createBus } from '../dist/index.js';
+import { startBrowser } from './browser-server.mjs';
+import { compile } from './compile.mjs';
 
 const template = 'postbus_template';
+const files = chosenFiles(process.argv.slice(2));
+await compile();
 const server = await startEmbeddedPostgres({
   // What a crash leaves behind is tested on servers that the tests start themselves.
   settings: {
@@ -20,13 +22,24 @@ const server = await startEmbeddedPostgres({
     full_page_writes: 'off',
   },
 });
-const output = await mkdtemp(join(tmpdir(), 'postbus-test-'));
 try {
   await makeTemplate();
-  process.exitCode = await runTap(process.argv.slice(2));
+  const needBrowser = files.some((file) => readFileSync(file, 'utf8').includes('needsBrowser'));
+  const browser = needBrowser ? await startBrowser() : undefined;
+  process.exitCode = await runFiles(browser?.wsEndpoint());
+  await browser?.close();
 } finally {
   await server.stop();
-  await rm(output, { recursive: true, force: true });
+}
+
+function chosenFiles(wanted) {
+  const all = readdirSync(new URL('.', import.meta.url), { recursive: true })
+    .filter((path) => path.endsWith('.test.ts'))
+    .map((path) => `test/${path}`)
+    .sort();
+  const none = wanted.filter((path) => !all.some((file) => file.startsWith(path)));
+  if (none.length > 0) throw new Error(`no tests in ${none.join(', ')}`);
+  return wanted.length > 0 ? all.filter((file) => wanted.some((path) => file.startsWith(path))) : all;
 }
 
 async function makeTemplate() {
@@ -41,28 +54,23 @@ async function makeTemplate() {
   await admin.end();
 }
 
-function runTap(args) {
-  const tap = fileURLToPath(new URL('../node_modules/.bin/tap', import.meta.url));
-  const report = join(output, 'tap.txt');
-  const child = spawn(process.execPath, [tap, '--reporter=base', `--output-file=${report}`, ...args], {
-    stdio: 'inherit',
-    env: { ...process.env, POSTBUS_TEST_URL: server.url, POSTBUS_TEST_TEMPLATE: template },
+async function runFiles(browser) {
+  const child = spawn(process.execPath, ['test/run-files.mjs', ...files], {
+    stdio: ['inherit', 'inherit', 'inherit', 'pipe'],
+    cwd: fileURLToPath(new URL('../', import.meta.url)),
+    env: {
+      ...process.env,
+      POSTBUS_TEST_URL: server.url,
+      POSTBUS_TEST_TEMPLATE: template,
+      ...(browser === undefined ? {} : { POSTBUS_TEST_BROWSER: browser }),
+      // A line for each file, and none that are drawn again and again.
+      ...(process.stdout.isTTY ? {} : { CI: '1' }),
+    },
   });
   for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => child.kill(signal));
-  return new Promise((resolve) => {
-    child.on('exit', (code) => {
-      printSummary(readFileSync(report, 'utf8'));
-      resolve(code ?? 1);
-    });
-  });
-}
-
-/** The closing line that CI reads: tests at the top of their files. */
-function printSummary(report) {
-  const count = { passed: 0, failed: 0, skipped: 0 };
-  for (const [, not, directive] of report.matchAll(/^ {4}(not )?ok \d+(?: - .*?)?( # (?:SKIP|TODO).*)?$/gim)) {
-    count[directive ? 'skipped' : not ? 'failed' : 'passed']++;
-  }
-  // On a line of its own: the reporter leaves its cursor codes on the last one.
-  console.log(`\n${count.passed} passed, ${count.failed} failed, ${count.skipped} skipped`);
+  const ended = new Promise((resolve) => child.on('close', resolve));
+  const { passed, failed, skipped } = JSON.parse(await text(child.stdio[3]));
+  // The closing line, which CI reads: tests at the top of their files.
+  console.log(`\n${passed} passed, ${failed} failed, ${skipped} skipped`);
+  return (await ended) ?? 1;
 }

@@ -1,0 +1,26 @@
+// One Chromium for all test files that need one: to start it takes longer than most of their tests.
+import { existsSync } from 'node:fs';
+import { chromium } from 'playwright-core';
+
+const candidates = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'];
+const executablePath = process.env.POSTBUS_CHROMIUM ?? candidates.find((path) => existsSync(path));
+
+/** Undefined where there is no browser. */
+export async function startBrowser() {
+  if (executablePath === undefined) return;
+  return chromium.launchServer({
+    executablePath,
+    timeout: 120_000,
+    // Root may not have a sandbox, and a browser at rest should not talk to its maker.
+    args: [
+      '--headless',
+      '--no-sandbox',
+      '--disable-gpu',
+      '--disable-quic',
+      '--no-first-run',
+      '--disable-background-networking',
+      '--disable-component-update',
+      '--disable-sync',
+    ],
+  });
+}

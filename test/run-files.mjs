@@ -1,0 +1,39 @@
+// Runs compiled test files, several at a time, and shows how they go; tells its parent how many tests passed.
+import { writeSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { report } from '@tapjs/reporter';
+import { t } from 'tap';
+import { compiled } from './compile.mjs';
+
+const files = process.argv.slice(2);
+const count = { passed: 0, failed: 0, skipped: 0 };
+
+// First, lest it prints what the reporter is to show.
+t.register();
+t.setTimeout(0);
+t.plan(files.length);
+// Tests wait more than they work.
+t.jobs = availableParallelism() + 1;
+report('base', t, new Map());
+t.on('spawn', ({ parser }) => {
+  parser.on('assert', ({ ok, skip, todo }) => {
+    count[skip || todo ? 'skipped' : ok ? 'passed' : 'failed']++;
+  });
+});
+process.on('exit', () => writeSync(3, JSON.stringify(count)));
+for (const signal of ['SIGINT', 'SIGTERM']) {
+  process.on(signal, () => {
+    for (const { proc } of [...t.pool, ...t.subtests]) proc?.kill(signal);
+  });
+}
+// For tests that would hang for ever: long enough for any machine.
+const seconds = 300;
+for (const file of files) {
+  t.spawn(process.execPath, ['--enable-source-maps', compiled(file)], {
+    name: file,
+    env: { ...process.env, TAP_TIMEOUT: String(seconds) },
+    buffered: true,
+    stdio: 'pipe',
+    timeout: seconds * 1_000,
+  });
+}
