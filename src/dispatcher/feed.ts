@@ -159,12 +159,15 @@ export class Feed {
 
   async #readUntilLast(from: number): Promise<void> {
     this.#catchingUp = true;
+    const begunIn = this.context.connection();
     let failures = 0;
     for (let after = from; this.#catchUpWanted || this.#early.size > 0; after = this.lastId ?? after) {
       this.#catchUpWanted = false;
       const connection = this.context.connection();
       try {
         const result = await this.source.fetch(after);
+        // Turned off meanwhile, the bus gives out nothing; in any case the next connection begins with a catch-up.
+        if (begunIn !== 0 && this.context.connection() === 0) break;
         this.#apply(result);
         this.#dispatchEarly();
         // More than a page: go on.
