@@ -142,7 +142,8 @@ t.test('closed while it is off, or just turned off', async (t) => {
   await until(() => bus.isConnected, 'it listens');
   bus.off();
   await bus.close();
-  t.equal(await listeners(), 0);
+  // A loaded machine may need longer to end a backend than a bus waits for it.
+  await until(async () => (await listeners()) === 0, 'no listener is left');
 });
 
 t.test('closing one bus leaves others alone, also on the same pool', async (t) => {
