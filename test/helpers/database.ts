@@ -1,6 +1,10 @@
 import { randomBytes } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
 import pg from 'pg';
 import type { Test } from 'tap';
+
+/** Of a drop, for connections that are left. */
+const patienceMs = 2_000;
 
 export interface TestDatabase {
   url: string;
@@ -23,7 +27,7 @@ export async function createDatabase(t: Test, options: { migrated?: boolean } = 
   pool.on('error', () => {});
   t.teardown(async () => {
     await pool.end();
-    await asAdmin(server, `drop database if exists ${name} with (force)`);
+    await drop(server, name);
   });
   return { url, name, pool, query: async (text, values) => (await pool.query(text, values)).rows };
 }
@@ -32,6 +36,20 @@ export function databaseUrl(server: string, name: string): string {
   const url = new URL(server);
   url.pathname = `/${name}`;
   return url.href;
+}
+
+/** Connections that a test has closed may take a while to end; to be terminated meanwhile would be an error of theirs. */
+async function drop(server: string, name: string): Promise<void> {
+  const client = new pg.Client(server);
+  await client.connect();
+  const end = Date.now() + patienceMs;
+  while (Date.now() < end) {
+    const { rowCount } = await client.query('select from pg_stat_activity where datname = $1 limit 1', [name]);
+    if (rowCount === 0) break;
+    await delay(5);
+  }
+  await client.query(`drop database if exists ${name} with (force)`);
+  await client.end();
 }
 
 async function asAdmin(server: string, statement: string): Promise<void> {
