@@ -55,7 +55,7 @@ t.test('a server that says nothing', async (t) => {
 t.test('a server that falls silent under a message', async (t) => {
   const { url } = await createDatabase(t);
   const hole = await startBlackHole(t, url);
-  const bus = openBus(t, hole.url, { queryTimeout: 1_000 });
+  const bus = openBus(t, hole.url, { queryTimeout: 3_000 });
   await bus.publish('/a', 1);
   hole.swallow();
   const lost = { code: 'POSTBUS_CONNECTION_LOST', statusCode: 503 };

@@ -11,7 +11,7 @@ const numbers = (count: number) => Array.from({ length: count }, (_, i) => i + 1
 
 t.test('a channel that is free does not wait for any of those that are held', async (t) => {
   const database = await createDatabase(t);
-  const bus = openBus(t, database.url, { queryTimeout: 4_000 });
+  const bus = openBus(t, database.url, { queryTimeout: 10_000 });
   await bus.publish('/known', 0);
   const channels = numbers(30).map((i) => `/held/${i}`);
   const end = await publishAndStay(t, database, channels);
@@ -40,7 +40,7 @@ t.test('a channel that is free does not wait for any of those that are held', as
     for (const channel of channels.slice(8)) {
       if (!isWaiting) break;
       bus.publish(channel, 1).catch(() => {});
-      await new Promise((resolve) => setTimeout(resolve, 300));
+      await new Promise((resolve) => setTimeout(resolve, 500));
     }
     t.equal(await free, 3);
   });

@@ -126,8 +126,6 @@ t.test('a pool that its owner ends first', async (t) => {
   await t.rejects(bus.backlog('/a'), refused);
   await t.rejects(bus.migrate(), refused);
   t.match(JSON.parse((await poll(url, { '/new': 0 })).text), { statusCode: 503, code: 'POSTBUS_POOL_ENDED' });
-  const start = performance.now();
   await bus.close();
-  t.ok(performance.now() - start < 10_000, 'it can be closed');
   await t.rejects(bus.publish('/a', 3), { code: 'POSTBUS_CLOSED' });
 });

@@ -20,7 +20,7 @@ async function openConnectedBus(t: Test) {
 
 t.test('requests that are sent on before the answer to the one before', async (t) => {
   const { bus, cursors } = await openConnectedBus(t);
-  const { url } = await listen(t, { bus, longPollingInterval: 2_000 });
+  const { url } = await listen(t, { bus, longPollingInterval: 4_000 });
   const socket = connect(Number(new URL(url).port), '127.0.0.1');
   await once(socket, 'connect');
   let text = '';
@@ -127,7 +127,7 @@ t.test('HTTP/2', async (t) => {
   });
   const send = await openHttp2(t, {
     bus,
-    longPollingInterval: 1_000,
+    longPollingInterval: 4_000,
     userIdLookup: async (request) => {
       if (!request.headers['x-slow']) return null;
       looking++;
