@@ -17,7 +17,9 @@ begin
     -- Nobody else does from here on what the nodes do now: what waits is published first. What cannot be, as another
     -- transaction holds its channel or is yet to commit it, the nodes find later.
     perform from relaying for update;
-    while publish_waiting() loop
+    -- What this transaction has done before is not their fault.
+    set constraints all immediate;
+    while (select w.is_full from publish_waiting(waiting_from()) w) loop
     end loop;
   end if;
   -- Locked first, as by all who change the global ring.

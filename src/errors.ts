@@ -98,6 +98,11 @@ export const errors = {
     'The message to %s was not published: for %s ms a transaction that has published and not ended was in its way. End it (pg_stat_activity shows it), and publish at the end of transactions.',
     503,
   ),
+  NOT_RELAYED: createError<[string]>(
+    'POSTBUS_NOT_RELAYED',
+    'Postgres refused to publish what publish_later had put down. It is kept, with the reason: select * from %s().',
+    500,
+  ),
   QUERY_FAILED: createError<[string]>('POSTBUS_QUERY_FAILED', 'Postgres refused: %s.', 500),
   NOT_LISTENING: createError<[]>(
     'POSTBUS_NOT_LISTENING',

@@ -5,8 +5,8 @@ export class OnceAMinute<Detail = void> {
 
   constructor(private readonly report: (count: number, detail: Detail) => void) {}
 
-  note(detail: Detail): void {
-    this.#count++;
+  note(detail: Detail, times = 1): void {
+    this.#count += times;
     const now = performance.now();
     if (now - this.#reportedAt < 60_000) return;
     this.report(this.#count, detail);

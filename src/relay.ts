@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
 import type { Database } from './database/database.js';
+import { errors } from './errors.js';
 import type { Logger } from './logger.js';
 import { OnceAMinute } from './once-a-minute.js';
 
@@ -16,6 +17,7 @@ const pauseAfterError = 500;
 export class Relay {
   readonly #node = `${hostname()}/${process.pid}/${randomUUID().slice(0, 8)}`;
   readonly #failures: OnceAMinute<unknown>;
+  readonly #refusals: OnceAMinute;
   #running: Promise<void> | undefined;
   #isWanted = false;
   #isAskedFor = false;
@@ -26,6 +28,12 @@ export class Relay {
     logger: Logger,
   ) {
     this.#failures = new OnceAMinute((count, err) => logger.warn({ err, count }, 'could not relay; it is tried again'));
+    this.#refusals = new OnceAMinute((count) =>
+      logger.error(
+        { err: new errors.NOT_RELAYED(database.name('relay_refused')), count },
+        'could not relay some messages',
+      ),
+    );
   }
 
   start(): void {
@@ -56,10 +64,10 @@ export class Relay {
     const started = performance.now();
     this.#isAskedFor = false;
     try {
-      const [row] = await this.database.prepared<{ part: Part }>(`select ${this.database.name('relay')}($1) as part`, [
-        this.#node,
-      ]);
+      const text = `select part, refused from ${this.database.name('relay')}($1)`;
+      const [row] = await this.database.prepared<{ part: Part; refused: number }>(text, [this.#node]);
       const part = row?.part ?? 'never';
+      if (row && row.refused > 0) this.#refusals.note(undefined, row.refused);
       // Where a look takes long, as dead rows pile up behind a transaction that is left open, it is to leave time for others.
       return part === 'busy' ? 0 : Math.max(pauses[part], 2 * (performance.now() - started));
     } catch (error) {

@@ -66,7 +66,10 @@ t.test('nodes killed while they relay: each message is published once, in the or
   }
   publishing = false;
   const counts = await Promise.all(publishers);
-  await until(async () => (await query('select from message_bus.outbox limit 1')).length === 0, 'all are published');
+  await until(
+    async () => (await query('select from message_bus.relay_outbox limit 1')).length === 0,
+    'all are published',
+  );
 
   const messages = await query<{ channel: string; data: [number, number] }>(
     'select channel, data from message_bus.global_backlog()',
@@ -108,7 +111,7 @@ t.test('a bus relays while it listens, and as the settings say', async (t: Test)
   await query(`select message_bus.publish_later('/a', '2')`);
   const second = openBus(t, url);
   await second.connect();
-  await until(async () => (await query('select from message_bus.outbox')).length === 0, 'another one takes over');
+  await until(async () => (await query('select from message_bus.relay_outbox')).length === 0, 'another one takes over');
   await second.close();
   bus.on();
   await until(() => received.length === 2, 'it has not missed it');

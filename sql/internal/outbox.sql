@@ -66,7 +66,7 @@ do $$
 begin
   if not exists (select from pg_trigger where tgrelid = 'outbox'::regclass and tgname = 'publish_outbox') then
     create constraint trigger publish_outbox after insert or update of postponed on outbox
-      deferrable initially deferred for each row when (new.xid <> '0') execute function publish_outbox();
+      deferrable initially deferred for each row execute function publish_outbox();
     -- As for announce: what is put down where session_replication_role is replica would stay here for ever.
     alter table outbox enable always trigger publish_outbox;
   end if;
@@ -77,14 +77,18 @@ $$;
 create or replace function put_down(items publication[]) returns void
 language plpgsql
 as $$
-declare
-  relay boolean := (select s.relay from settings s);
 begin
+  insert into relay_outbox (channel, data, options)
+    select i.channel, i.data, (site_of(i.site, i.channel), i.channel, null, i.user_ids, i.group_ids, i.client_ids, i.max_backlog_size, i.max_backlog_age)::publication
+    from settings s cross join unnest(items) with ordinality i(site, channel, data, user_ids, group_ids, client_ids, max_backlog_size, max_backlog_age, n)
+    where s.relay order by i.n;
+  if found or cardinality(items) = 0 then
+    return;
+  end if;
   insert into outbox (xid, site, channel, data, user_ids, group_ids, client_ids, max_backlog_size, max_backlog_age)
-    select case when relay then '0' else pg_current_xact_id() end,
-      site_of(i.site, i.channel), i.channel, i.data, i.user_ids, i.group_ids, i.client_ids, i.max_backlog_size, i.max_backlog_age
+    select pg_current_xact_id(), site_of(i.site, i.channel), i.channel, i.data, i.user_ids, i.group_ids, i.client_ids, i.max_backlog_size, i.max_backlog_age
     from unnest(items) with ordinality i(site, channel, data, user_ids, group_ids, client_ids, max_backlog_size, max_backlog_age, n) order by i.n;
-  if not relay and coalesce(current_setting('postbus.outbox', true), '') = '' then
+  if coalesce(current_setting('postbus.outbox', true), '') = '' then
     perform set_config('postbus.outbox', 'waiting', true);
   end if;
 end

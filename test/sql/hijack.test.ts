@@ -49,14 +49,26 @@ async function setTraps({ client, rows }: Session): Promise<number> {
 }
 
 t.test('whatever a caller puts in their way, the functions run what is theirs', async (t) => {
-  const granted = ['publish', 'publish_many', 'publish_later', 'relay', 'backlog', 'global_backlog', 'last_ids'];
+  const granted = ['publish', 'publish_many', 'publish_later', 'backlog', 'global_backlog', 'last_ids'];
+  granted.push('relay', 'relay_state', 'relay_refused', 'relay_retry', 'relay_discard');
   const { database, role, url } = await createGrantee(t, granted);
   await database.query(`grant create on database ${database.name} to ${role}`);
   const session = await openSession(t, url);
   const { client, value, rows } = session;
   t.ok((await setTraps(session)) > 30);
   // Tables of the caller's that are found first and look the same.
-  const tables = ['settings', 'bus', 'channels', 'messages', 'global_ring', 'sweep', 'outbox', 'relaying'];
+  const tables = [
+    'settings',
+    'bus',
+    'channels',
+    'messages',
+    'global_ring',
+    'sweep',
+    'outbox',
+    'relaying',
+    'relay_outbox',
+    'refusals',
+  ];
   for (const table of tables) {
     const columns = await database.query<{ column: string }>(
       `select format('%I %s', attname, format_type(atttypid, null)) as column from pg_attribute
@@ -91,7 +103,16 @@ t.test('whatever a caller puts in their way, the functions run what is theirs', 
   await client.query(
     `begin; select message_bus.publish_later('/d', '8'); select message_bus.publish_later('/e', '8'); commit`,
   );
-  t.equal(await value(`select message_bus.relay('node')`), 'idle');
+  await database.query('alter table message_bus.messages add constraint small check (octet_length(data::text) < 9)');
+  await client.query(`select message_bus.publish_later('/f', '"too large"', user_ids => '{u}')`);
+  t.equal(await value(`select part from message_bus.relay('node')`), 'idle');
+  t.match(await rows('select data, user_ids from message_bus.relay_refused()'), [
+    { data: 'too large', user_ids: ['u'] },
+  ]);
+  t.equal(await value('select refused from message_bus.relay_state()'), 1);
+  t.equal(await value('select message_bus.relay_retry()'), 1);
+  t.equal(await value(`select refused from message_bus.relay('node')`), 1);
+  t.equal(await value('select message_bus.relay_discard(array(select id from message_bus.relay_refused()))'), 1);
   t.equal((await rows(`select * from message_bus.backlog('/a')`)).length, 4);
   t.equal((await rows('select * from message_bus.global_backlog()')).length, 10);
   t.strictSame(await value(`select message_bus.last_ids('{/a,/b,/c,/d}')`), [4, 1, 2, 2]);
@@ -99,7 +120,7 @@ t.test('whatever a caller puts in their way, the functions run what is theirs', 
 
   t.strictSame(await database.query('select * from evil.caught'), []);
   t.strictSame(heard, []);
-  for (const table of ['channels', 'messages', 'global_ring', 'outbox'])
+  for (const table of ['channels', 'messages', 'global_ring', 'outbox', 'relay_outbox', 'refusals'])
     t.strictSame(await rows(`select * from pg_temp.${table}`), [], `the caller's own ${table}`);
   const messages = await database.query('select data from message_bus.global_backlog()');
   t.strictSame(

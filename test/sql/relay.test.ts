@@ -17,7 +17,7 @@ async function createRelayed(t: Test): Promise<TestDatabase> {
 /** Asks as a node does, until nothing more comes of it. */
 async function relay({ value }: Session, node = 'one'): Promise<unknown> {
   for (;;) {
-    const part = await value('select message_bus.relay($1)', [node]);
+    const part = await value('select part from message_bus.relay($1)', [node]);
     if (part !== 'busy') return part;
   }
 }
@@ -107,7 +107,7 @@ t.test('one node relays at a time; another takes over when it is not heard of', 
   // A batch that is under way is not joined, however long it takes.
   await two.client.query(later('/a', '2'));
   await two.client.query('begin');
-  t.equal(await two.value(`select message_bus.relay('two')`), 'idle');
+  t.equal(await two.value(`select part from message_bus.relay('two')`), 'idle');
   t.equal(await relay(one, 'one'), 'other');
   await two.client.query('commit');
   await until(async () => (await relay(one, 'one')) === 'idle', 'it is given up too');
@@ -140,7 +140,7 @@ t.test('a relay that ends in the middle of a batch has published none of it', as
   if (!one || !two) throw new Error('too few sessions');
   await two.client.query(`${later('/a', '1')}; ${later('/b', '2')}`);
   await one.client.query('begin');
-  t.equal(await one.value(`select message_bus.relay('one')`), 'idle');
+  t.equal(await one.value(`select part from message_bus.relay('one')`), 'idle');
   t.equal(await one.value(`select message_bus.last_id('/b')`), 1);
   t.equal(await relay(two, 'two'), 'other');
   await one.client.query('rollback');
@@ -174,7 +174,7 @@ t.test('batches are bounded by what they hold', async (t) => {
   await own.client.query(
     `select message_bus.publish_later('/a', (select to_jsonb(string_agg(md5(i::text || j), '')) from generate_series(1, 32000) j)) from generate_series(1, 10) i`,
   );
-  t.equal(await own.value(`select message_bus.relay('one')`), 'busy');
+  t.equal(await own.value(`select part from message_bus.relay('one')`), 'busy');
   const first = Number(await own.value(`select message_bus.last_id('/a')`));
   t.ok(first > 1 && first < 10, `${first} of 10`);
   await relay(own);
