@@ -1,21 +1,9 @@
-import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { fileURLToPath } from 'node:url';
 import t, { type Test } from 'tap';
 import { openBus } from './helpers/bus.js';
-import { createDatabase, type TestDatabase } from './helpers/database.js';
+import { createDatabase } from './helpers/database.js';
+import { NodeProcesses } from './helpers/node-processes.js';
 import { until } from './helpers/until.js';
 import { openSessions, type Session } from './sql/session.js';
-
-const cli = fileURLToPath(new URL('../dist/cli.js', import.meta.url));
-
-/** The process of the node that relays; undefined where there is none that still asks. */
-async function relayingProcess({ query }: TestDatabase): Promise<number | undefined> {
-  const [row] = await query<{ node: string }>(
-    `select node from message_bus.relay_state() where seen_at > clock_timestamp() - interval '1 s'`,
-  );
-  return row ? Number(row.node.split('/')[1]) : undefined;
-}
 
 t.test('nodes killed while they relay: each message is published once, in the order of its publisher', async (t) => {
   const database = await createDatabase(t);
@@ -23,20 +11,8 @@ t.test('nodes killed while they relay: each message is published once, in the or
   await query(
     'select message_bus.configure(relay => true, max_backlog_size => 1000000, max_global_backlog_size => 1000000)',
   );
-  const nodes = new Map<number, ChildProcess>();
-  const startNode = () => {
-    const node = spawn(process.execPath, [cli, 'subscribe', '/quiet'], {
-      env: { ...process.env, DATABASE_URL: url, NODE_OPTIONS: '' },
-      stdio: 'ignore',
-    });
-    if (node.pid) nodes.set(node.pid, node);
-  };
-  t.teardown(async () => {
-    const ends = [...nodes.values()].map((node) => once(node, 'exit'));
-    for (const node of nodes.values()) node.kill('SIGKILL');
-    await Promise.all(ends);
-  });
-  for (let i = 0; i < 2; i++) startNode();
+  const nodes = new NodeProcesses(t, database);
+  for (let i = 0; i < 2; i++) nodes.start();
 
   let publishing = true;
   const sessions = await openSessions(t, url, 4);
@@ -52,17 +28,10 @@ t.test('nodes killed while they relay: each message is published once, in the or
   };
   const publishers = sessions.map(publish);
   for (let round = 0; round < 5; round++) {
-    let victim: ChildProcess | undefined;
-    await until(async () => {
-      victim = nodes.get((await relayingProcess(database)) ?? 0);
-      return victim !== undefined;
-    }, 'a node relays');
+    const victim = await nodes.relaying();
     await new Promise((resolve) => setTimeout(resolve, Math.random() * 100));
-    const ended = victim && once(victim, 'exit');
-    victim?.kill('SIGKILL');
-    await ended;
-    nodes.delete(victim?.pid ?? 0);
-    startNode();
+    await nodes.kill(victim);
+    nodes.start();
   }
   publishing = false;
   const counts = await Promise.all(publishers);
