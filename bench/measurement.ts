@@ -15,7 +15,8 @@ export interface Line {
   unit: string;
   floor?: Side;
   measured: Side;
-  goal: Goal;
+  /** Without: to compare. */
+  goal?: Goal;
   /** What else counts as reached: nothing is left that could be faster. */
   machineBusy?: { values: number[]; atLeast: number };
 }
@@ -65,6 +66,7 @@ export function ratio({ floor, measured }: Line): number | undefined {
 
 export function isReached(line: Line): boolean {
   const { floor, goal, machineBusy, measured } = line;
+  if (!goal) return true;
   if (machineBusy && median(machineBusy.values) >= machineBusy.atLeast) return true;
   const unit = floor ? median(floor.values) : 1;
   const value = median(measured.values);

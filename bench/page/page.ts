@@ -97,6 +97,7 @@ function anchor(results: readonly Result[], target: number): string {
 }
 
 function goal({ floor, goal, unit }: Line): string {
+  if (!goal) return floor ? `beside ${floor.name}` : '';
   const [sign, value] = 'atLeast' in goal ? ['≥', goal.atLeast] : ['≤', goal.atMost];
   return floor ? `${sign} ${value} × ${floor.name}` : `${sign} ${value} ${unit}`;
 }
@@ -108,6 +109,7 @@ function figure({ values }: Side, unit: string): string {
 }
 
 function verdict(line: Line): string {
+  if (!line.goal) return '';
   const cpu = line.machineBusy ? ` (CPU ${percent(median(line.machineBusy.values))})` : '';
   return `${isReached(line) ? 'yes' : '**no**'}${cpu}`;
 }
