@@ -7,7 +7,7 @@ import { AcknowledgedIds } from '../bench/database/acknowledged-ids.js';
 import { type Delivery, FrameDecoder, FrameSplitter } from '../bench/generator/frames.js';
 import { Histogram } from '../bench/generator/histogram.js';
 import { ResponseReader } from '../bench/generator/response-reader.js';
-import { isReached, type Line, ratio } from '../bench/measurement.js';
+import { type Goal, isReached, type Line, ratio } from '../bench/measurement.js';
 import type { Result } from '../bench/results.js';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
@@ -99,7 +99,7 @@ t.test('quantiles are exact to two percent', async (t) => {
 });
 
 t.test('goals compare medians', async (t) => {
-  const line = (floor: number[], measured: number[], goal: Line['goal']): Line => ({
+  const line = (floor: number[], measured: number[], goal: Goal): Line => ({
     what: '',
     unit: '',
     floor: { name: '', values: floor, generatorBusy: 0 },

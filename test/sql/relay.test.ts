@@ -92,6 +92,26 @@ t.test('channels that open transactions hold, new ones too, hold up none but the
   ]);
 });
 
+for (const others of [[], ['/free']]) {
+  t.test(`messages wait for a channel before somebody holds it, and for ${others.length} others`, async (t) => {
+    const { url } = await createRelayed(t);
+    const [holder, own, node] = await openSessions(t, url, 3);
+    if (!holder || !own || !node) throw new Error('too few sessions');
+    await own.client.query(later('/held', '2'));
+    for (const channel of others) await own.client.query(later(channel, '0'));
+    await holder.client.query(`begin; select message_bus.publish('/held', '1')`);
+    // Whoever begins to relay writes down how far it has come.
+    for (const name of ['one', 'two', 'three']) {
+      await node.client.query(`update message_bus.relaying set seen_at = '-infinity'`);
+      t.equal(await relay(node, name), 'idle');
+      t.match(await node.rows('select waiting from message_bus.relay_state()'), [{ waiting: 1 }]);
+    }
+    await holder.client.query('commit');
+    await relay(node, 'three');
+    t.strictSame(await node.column(`select data from message_bus.backlog('/held')`), [1, 2]);
+  });
+}
+
 t.test('one node relays at a time; another takes over when it is not heard of', async (t) => {
   const { url } = await createRelayed(t);
   const [one, two] = await openSessions(t, url, 2);
