@@ -95,8 +95,7 @@ create type publication as (
 );
 
 -- What publish_later() has put down, until the transaction commits: then it is published and deleted in the same breath,
--- and nobody else ever sees a row. By transaction, so that each finds its own, however many run. With settings.relay, rows
--- have 0 in its place, and wait for a node, see relay(): they come in the order of their ids as they become visible.
+-- and nobody else ever sees a row. By transaction, so that each finds its own, however many run.
 -- Every row is soon dead: vacuum by count, not by a share of a table that is nearly always empty.
 create table outbox (
   xid xid8 not null,
