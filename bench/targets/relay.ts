@@ -10,7 +10,7 @@ export const relay: Target = {
   number: 16,
   name: 'relay',
   title: 'publish_later() with the relay',
-  how: '32 connections call message_bus.publish_later(), each in a transaction of its own, on 1000 channels, while a node relays on the same machine; against as many that insert a row into a plain table, alone and with pg_notify(). *Then published*: when they stop, how long it takes until the node has published all of it. On a database with nothing else to do, how long it takes from a commit to the callback of a node; and, when the node that relays is killed with SIGKILL, until another one delivers what is put down from then on.',
+  how: '32 connections call message_bus.publish_later(), each in a transaction of its own, on 1000 channels, while a node relays on the same machine; against as many that insert a row into a plain table, alone and with pg_notify(). When they stop, how long it takes until the node has published all of it: how far it was behind. On a database with nothing else to do, how long it takes from a commit to the callback of a node; and, when the node that relays is killed with SIGKILL, until another one delivers what is put down from then on.',
   async measure(bench) {
     const load = await StatementLoad.open(bench);
     const client = await bench.connect(load.url);
@@ -41,7 +41,7 @@ export const relay: Target = {
       lines: [
         { what, unit: 'messages/s', floor, measured, goal: { atLeast: 0.8 } },
         { what, unit: 'messages/s', floor: notifyFloor, measured, goal: { atLeast: 1 } },
-        { what: 'then published after', unit: 'ms', measured: side('postbus', behind) },
+        { what: 'the relay has published all, after the last commit', unit: 'ms', measured: side('postbus', behind) },
         {
           what: 'commit to callback, idle: p99',
           unit: 'ms',
@@ -49,7 +49,7 @@ export const relay: Target = {
           goal: { atMost: 50 },
         },
         {
-          what: 'relaying node killed, to a callback of another',
+          what: 'relaying node killed, until another one delivers',
           unit: 'ms',
           measured: side('postbus', takeovers),
           goal: { atMost: 2000 },
