@@ -176,8 +176,8 @@ export class Notifications {
 
   /** Another connection may do better. What this one should have brought is read now. */
   #giveUp(error: Error): void {
-    this.options.dispatcher.connected();
     this.#areLost(error);
+    this.options.dispatcher.catchUp();
     this.#listener?.drop(error);
   }
 

@@ -128,13 +128,25 @@ export class Dispatcher {
   /** Notifications come in from now on; what came before may have been missed. */
   connected(): void {
     this.#connection = ++this.#connections;
-    this.#catchUp();
+    this.catchUp();
   }
 
   /** From now on, what was known may have changed. */
   disconnected(): void {
     this.#connection = 0;
     this.#tails.forget();
+  }
+
+  /** Reads what those who wait may have missed. */
+  catchUp(): void {
+    this.#globalId = undefined;
+    this.#tails.forget();
+    for (const [key, feed] of this.#feeds) {
+      if (feed.cursors.size === 0) this.#feeds.delete(key);
+      else feed.catchUp();
+    }
+    if (this.#all?.cursors.size === 0) this.#all = undefined;
+    this.#all?.catchUp();
   }
 
   /** Lets those who wait know: nothing would come any more. */
@@ -170,18 +182,7 @@ export class Dispatcher {
   /** Some did not come in. */
   #miss(): void {
     if (this.isConnected) this.connected();
-    else this.#catchUp();
-  }
-
-  #catchUp(): void {
-    this.#globalId = undefined;
-    this.#tails.forget();
-    for (const [key, feed] of this.#feeds) {
-      if (feed.cursors.size === 0) this.#feeds.delete(key);
-      else feed.catchUp();
-    }
-    if (this.#all?.cursors.size === 0) this.#all = undefined;
-    this.#all?.catchUp();
+    else this.catchUp();
   }
 
   async #readFailed(error: unknown, failures: number): Promise<boolean> {
