@@ -4,17 +4,19 @@ import { errors } from '../errors.js';
 import type { Viewer } from '../visibility.js';
 import type { Settings } from './options.js';
 
+/** Who a request comes from, and to which site ('': none). */
+export interface Visitor {
+  viewer: Viewer;
+  site: string;
+}
+
 /**
  * Asks the lookups who a request comes from. One that throws, rejects or answers nonsense fails the poll: it is never
  * taken for nobody or everybody.
  *
  * Without a promise where none of them is async: the hot path of most applications.
  */
-export function lookUp(
-  request: FastifyRequest,
-  clientId: string,
-  settings: Settings,
-): { viewer: Viewer; site: string } | Promise<{ viewer: Viewer; site: string }> {
+export function lookUp(request: FastifyRequest, clientId: string, settings: Settings): Visitor | Promise<Visitor> {
   const userId = call(request, settings.userIdLookup);
   const groupIds = call(request, settings.groupIdsLookup);
   const siteId = call(request, settings.siteIdLookup);
@@ -57,7 +59,13 @@ async function settle<Answer>(
   }
 }
 
-function check(request: FastifyRequest, clientId: string, userId: unknown, groupIds: unknown, siteId: unknown) {
+function check(
+  request: FastifyRequest,
+  clientId: string,
+  userId: unknown,
+  groupIds: unknown,
+  siteId: unknown,
+): Visitor {
   const checked = <T>(name: string, what: () => T): T => {
     try {
       return what();
