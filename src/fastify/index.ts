@@ -56,9 +56,11 @@ async function routes(app: FastifyInstance, { settings, polls, polled }: Diagnos
 
   addBodyParsers(app, settings);
   app.setErrorHandler(createErrorHandler(settings.onError));
-  app.addHook('onRequest', async (_request, reply) => {
+  // Here and in the parsers: with callbacks, for polls to make no promises.
+  app.addHook('onRequest', (_request, reply, done) => {
     reply.headers(noCache);
     answers.add(reply.raw);
+    done();
   });
   addExtraHeaders(app, settings.extraResponseHeadersLookup);
   app.addHook('onReady', async () => {
@@ -132,15 +134,27 @@ function mayNotWait(dlp: string | string[] | undefined): boolean {
 /** The first part of the path; what follows is of no meaning. */
 function toClientId(params: unknown): string {
   const path = typeof params === 'object' && params !== null && '*' in params ? String(params['*']) : '';
-  const [clientId] = path.split('/');
-  if (!clientId) throw new errors.NO_CLIENT_ID();
+  const end = path.indexOf('/');
+  const clientId = end < 0 ? path : path.slice(0, end);
+  if (clientId === '') throw new errors.NO_CLIENT_ID();
   if (clientId.length > maxClientIdLength) throw new errors.BAD_CLIENT_ID(maxClientIdLength);
   return clientId;
 }
 
 function addBodyParsers(app: FastifyInstance, { bodyLimit, maxChannels }: Settings): void {
   app.removeAllContentTypeParsers();
-  const parse = (read: typeof parseForm) => async (_request: FastifyRequest, body: Buffer) => read(body, maxChannels);
+  const parse =
+    (read: typeof parseForm) =>
+    (_request: FastifyRequest, body: Buffer, done: (error: Error | null, parsed?: PollRequest) => void) => {
+      let parsed: PollRequest;
+      try {
+        parsed = read(body, maxChannels);
+      } catch (error) {
+        done(error instanceof Error ? error : new Error(String(error)));
+        return;
+      }
+      done(null, parsed);
+    };
   const options = { parseAs: 'buffer', bodyLimit } as const;
   app.addContentTypeParser<Buffer>('application/x-www-form-urlencoded', options, parse(parseForm));
   app.addContentTypeParser<Buffer>('application/json', options, parse(parseJson));
