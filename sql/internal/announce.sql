@@ -28,10 +28,10 @@ begin
   update messages m set global_id = next_global_id
     where m.channel_id = new.channel_id and m.slot = new.message_id % place.ring_size and m.message_id = new.message_id;
 
-  update global_ring r set global_id = next_global_id, channel_id = new.channel_id, message_id = new.message_id
+  update global_ring r set global_id = next_global_id, channel_ids = array[new.channel_id], message_ids = array[new.message_id]
     where r.slot = next_global_id % slots;
   if not found then
-    insert into global_ring values (next_global_id % slots, next_global_id, new.channel_id, new.message_id);
+    insert into global_ring values (next_global_id % slots, next_global_id, array[new.channel_id], array[new.message_id]);
   end if;
 
   -- pg_column_size may be the compressed size: it spares turning the largest ones into text, no more.

@@ -7,18 +7,17 @@
 --   settings <tab> version
 -- No field holds a tab or a newline: channels and sites have no control characters, jsonb escapes them.
 -- Data is left out where it does not fit (NOTIFY takes 7999 bytes): nodes then read it from the table.
-create or replace function microseconds(at timestamptz) returns bigint language sql stable -- as extract is; or it would not be inlined
-return (extract(epoch from at) * 1000000)::bigint;
+create or replace function microseconds(at timestamptz) returns bigint language sql stable -- as date_part is; or it would not be inlined
+return (date_part('epoch', at) * 1000000)::bigint; -- extract would reckon in numeric, at ten times the cost
 
 create or replace function message_line(
   global_id bigint, message_id bigint, site text, channel text, version bigint, first_id bigint, expires_at timestamptz,
   user_ids text[], group_ids text[], client_ids text[], data text
 ) returns text language sql stable -- as json_build_array is; or it would not be inlined
-return global_id || E'\t' || message_id || E'\t' || site || E'\t' || channel || E'\t'
-  || version || E'\t' || first_id || E'\t' || microseconds(expires_at) || E'\t'
-  || case when user_ids is null and group_ids is null and client_ids is null then ''
-     else json_build_array(user_ids, group_ids, client_ids)::text end
-  || E'\t' || data;
+return concat_ws(E'\t', global_id, message_id, site, channel, version, first_id, microseconds(expires_at),
+  case when user_ids is null and group_ids is null and client_ids is null then ''
+    else json_build_array(user_ids, group_ids, client_ids)::text end,
+  data);
 
 -- The hash is HMAC-like but shorter to write: the outer hash covers the inner one, so that it cannot be extended.
 create or replace function sign_payload(lines text, key bytea) returns text language sql stable -- as convert_to is

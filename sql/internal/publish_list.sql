@@ -1,22 +1,25 @@
 -- The one way by which lists of messages are published: checked already, all or none, ids in the order given. Channels are
 -- locked in sorted order, new and known ones alike, and the turn to give out global ids last, so that lists cannot deadlock.
--- Rows are looked up one channel at a time, by their key: the planner has no choice that goes wrong as tables grow.
+-- Three statements for the whole list: each costs as much as some messages. Rows are looked up one at a time, by way of "on
+-- conflict": the planner has no choice that goes wrong as tables grow.
 create or replace function publish_list(items publication[]) returns bigint[]
-language plpgsql set enable_seqscan = off set jit = off
+language plpgsql set enable_seqscan = off set jit = off set plan_cache_mode = force_generic_plan
 as $$
 declare
   total int := cardinality(items);
+  has_written boolean := pg_current_xact_id_if_assigned() is not null;
   s settings;
-  want record;
-  c channels;
   -- By rank of the channel in the list.
-  channel_ids bigint[] := '{}';
-  ids_before bigint[] := '{}';
-  counts int[] := '{}';
-  rings int[] := '{}';
-  first_ids bigint[] := '{}';
+  channel_ids bigint[];
+  counts int[];
+  keeps int[];
+  ids_after bigint[];
+  rings int[];
+  is_wider boolean;
+  first_ids bigint[];
   global_before bigint;
   slots int;
+  published timestamptz;
   ids bigint[];
   due bigint[];
 begin
@@ -24,55 +27,63 @@ begin
     return '{}';
   end if;
   select * into s from settings;
-  for want in
-    select i.site, i.channel, count(*)::int as count, (array_agg(i.size order by i.k desc))[1] as size,
-      max(i.k - coalesce(i.size, s.max_backlog_size)) as past, max(coalesce(i.size, s.max_backlog_size)) as keep
+  with want as materialized (
+    select w.site, w.channel, cardinality(w.sizes) as count, w.sizes[cardinality(w.sizes)] as size, z.past, z.keep
     from (
-      select u.site, u.channel, u.max_backlog_size as size, row_number() over (partition by u.site, u.channel order by u.n) as k
+      select u.site, u.channel, array_agg(u.max_backlog_size order by u.n) as sizes
       from unnest(items) with ordinality u(site, channel, data, user_ids, group_ids, client_ids, max_backlog_size, max_backlog_age, n)
-    ) i
-    group by i.site, i.channel order by i.site, i.channel
-  loop
-    update channels t set last_id = t.last_id + want.count, first_id = greatest(t.first_id, t.last_id + want.past + 1), max_backlog_size = want.size
-      where t.site_id = want.site and t.channel = want.channel
-      returning * into c;
-    if not found then
-      insert into channels as t (site_id, channel, last_id, first_id, max_backlog_size, ring_size)
-        values (want.site, want.channel, want.count, greatest(1, want.past + 1), want.size, want.keep)
-        on conflict (site_id, channel) do update set
-          last_id = t.last_id + want.count, first_id = greatest(t.first_id, t.last_id + want.past + 1), max_backlog_size = want.size
-        returning * into c;
-    end if;
-    if c.ring_size < want.keep then
-      c.ring_size := least(greatest(want.keep, 2 * c.ring_size::bigint), 2147483647);
-      perform resize_ring(c.id, c.ring_size);
-    end if;
-    channel_ids := channel_ids || c.id;
-    ids_before := ids_before || c.last_id - want.count;
-    counts := counts || want.count;
-    rings := rings || c.ring_size;
-    first_ids := first_ids || first_readable(c, s);
-  end loop;
+      group by u.site, u.channel
+    ) w
+    cross join lateral (
+      select max(z.k - coalesce(z.size, s.max_backlog_size)) as past, max(coalesce(z.size, s.max_backlog_size)) as keep
+      from unnest(w.sizes) with ordinality z(size, k)
+    ) z
+    order by w.site, w.channel
+  ), raised as (
+    -- What is inserted of a channel that is there already says how much to add. first_id may be less than 1 then.
+    insert into channels as t (site_id, channel, last_id, first_id, max_backlog_size, ring_size)
+      select site, channel, count, past + 1, size, keep from want
+      on conflict (site_id, channel) do update set
+        last_id = t.last_id + excluded.last_id, first_id = greatest(t.first_id, t.last_id + excluded.first_id),
+        max_backlog_size = excluded.max_backlog_size
+      returning t as c
+  )
+  select w.counts, w.keeps, r.ids, r.last_ids, r.rings, r.first_ids, w.widest > r.narrowest into counts, keeps, channel_ids, ids_after, rings, first_ids, is_wider
+    from (select array_agg(count) as counts, array_agg(keep) as keeps, max(keep) as widest from want) w,
+    (select min((c).ring_size) as narrowest, array_agg((c).id) as ids, array_agg((c).last_id) as last_ids, array_agg((c).ring_size) as rings, array_agg(first_readable(c, s)) as first_ids from raised) r;
+  if is_wider then
+    for r in 1..cardinality(rings) loop
+      continue when keeps[r] <= rings[r];
+      rings[r] := least(greatest(keeps[r], 2 * rings[r]::bigint), 2147483647);
+      perform resize_ring(channel_ids[r], rings[r]);
+    end loop;
+  end if;
 
   -- What this transaction has published before gets its global ids before.
-  if pg_current_xact_id_if_assigned() is not null then
+  if has_written then
     set constraints announce immediate;
   end if;
   lock table turn in share update exclusive mode;
   update bus set last_global_id = last_global_id + total
-    returning last_global_id - total, ring_size into global_before, slots;
+    returning last_global_id - total, ring_size, clock_timestamp() into global_before, slots, published;
 
   with item as (
     select u.*, (dense_rank() over (order by u.site, u.channel))::int as r, row_number() over (partition by u.site, u.channel order by u.n) as k
     from unnest(items) with ordinality u(site, channel, data, user_ids, group_ids, client_ids, max_backlog_size, max_backlog_age, n)
+    where cardinality(channel_ids) > 1
+    union all
+    -- Nothing to sort.
+    select u.*, 1, u.n
+    from unnest(items) with ordinality u(site, channel, data, user_ids, group_ids, client_ids, max_backlog_size, max_backlog_age, n)
+    where cardinality(channel_ids) = 1
   ), numbered as materialized (
-    select i.*, channel_ids[i.r] as channel_id, ids_before[i.r] + i.k as message_id, global_before + i.n as global_id,
-      rings[i.r] as ring_size, i.k > counts[i.r] - rings[i.r] as kept, first_ids[i.r] as first_id, clock_timestamp() as published_at
+    select i.*, channel_ids[i.r] as channel_id, ids_after[i.r] - counts[i.r] + i.k as message_id, global_before + i.n as global_id,
+      rings[i.r] as ring_size, i.k > counts[i.r] - rings[i.r] as kept, first_ids[i.r] as first_id,
+      published + make_interval(secs => max_backlog_age) as expires_at
     from item i
   ), written as (
     insert into messages as m
-      select channel_id, message_id % ring_size, message_id, global_id, published_at,
-        published_at + make_interval(secs => max_backlog_age), user_ids, group_ids, client_ids, data
+      select channel_id, message_id % ring_size, message_id, global_id, published, expires_at, user_ids, group_ids, client_ids, data
       from numbered where kept
       on conflict (channel_id, slot) do update set
         message_id = excluded.message_id, global_id = excluded.global_id, published_at = excluded.published_at,
@@ -80,19 +91,19 @@ begin
         client_ids = excluded.client_ids, data = excluded.data
   ), windowed as (
     insert into global_ring as r
-      select i.global_id % slots, i.global_id, i.channel_id, i.message_id
-      from numbered i where i.n > total - slots
+      select min(i.global_id) % slots, min(i.global_id), array_agg(i.channel_id order by i.n), array_agg(i.message_id order by i.n)
+      from numbered i where (i.n - 1) / 16 >= (total - slots + 15) / 16 group by (i.n - 1) / 16
       on conflict (slot) do update set
-        global_id = excluded.global_id, channel_id = excluded.channel_id, message_id = excluded.message_id
+        global_id = excluded.global_id, channel_ids = excluded.channel_ids, message_ids = excluded.message_ids
   ), line as (
     -- Lines over 1900 bytes go without their data. What is left is at most 2141 bytes, with the longest names: a payload
     -- then has at most 5700 + 2141 bytes of them, and 67 of its hash.
     select i.n, case when octet_length(l.full_line) <= 1900 then l.full_line
-      else message_line(i.global_id, i.message_id, i.site, i.channel, s.version, i.first_id, x.expires_at, null, null, null, '') end as line
+      else message_line(i.global_id, i.message_id, i.site, i.channel, s.version, i.first_id, l.expires_at, null, null, null, '') end as line
     from numbered i,
-    lateral (select i.published_at + make_interval(secs => coalesce(i.max_backlog_age, s.max_backlog_age)) as expires_at offset 0) x,
-    lateral (select message_line(i.global_id, i.message_id, i.site, i.channel, s.version, i.first_id, x.expires_at, i.user_ids, i.group_ids, i.client_ids,
-      case when pg_column_size(i.data) < 2000 then i.data::text else '' end) as full_line offset 0) l
+    lateral (select x.expires_at, message_line(i.global_id, i.message_id, i.site, i.channel, s.version, i.first_id, x.expires_at, i.user_ids, i.group_ids, i.client_ids,
+      case when pg_column_size(i.data) < 2000 then i.data::text else '' end) as full_line
+      from (select coalesce(i.expires_at, published + make_interval(secs => s.max_backlog_age)) as expires_at) x offset 0) l
   ), payload as (
     select string_agg(p.line, E'\n' order by p.n) as lines
     from (select l.n, l.line, sum(octet_length(l.line) + 1) over (order by l.n) / 5700 as part from line l) p

@@ -1,6 +1,6 @@
 -- The oldest message of a channel that the sizes let be read: the last publish's, or the bus-wide one.
 create or replace function first_readable(c channels, s settings) returns bigint language sql immutable
-return greatest(c.first_id, c.last_id + 1 - coalesce(c.max_backlog_size, s.max_backlog_size));
+return greatest(1, c.first_id, c.last_id + 1 - coalesce(c.max_backlog_size, s.max_backlog_size));
 
 -- The messages of a channel after an id (and up to one) that may be read now, the one place that applies the limits: by
 -- size, by age, and what expire_all_backlogs() dropped. Each is looked up by its slot ("offset 0" keeps the planner from
