@@ -9,49 +9,52 @@ language plpgsql security definer set search_path from current
 as $$
 #variable_conflict use_column
 declare
-  site text;
+  site text := '';
   every int;
   keep int;
   id bigint;
   last_id bigint;
   slots int;
   published timestamptz;
-  expires timestamptz;
 begin
-  if not is_message(publish.channel, publish.user_ids, publish.group_ids, publish.client_ids, publish.site_id, publish.max_backlog_size, publish.max_backlog_age) then
-    perform check_message(publish.channel, publish.user_ids, publish.group_ids, publish.client_ids, publish.site_id, publish.max_backlog_size, publish.max_backlog_age);
+  -- Whatever is evaluated here is made ready first, in each transaction anew: that takes longer than all that is written. So
+  -- the long condition stands apart, and a channel is checked when it is new: one that is known was right then.
+  if num_nonnulls(publish.user_ids, publish.group_ids, publish.client_ids, publish.site_id, publish.max_backlog_size, publish.max_backlog_age) > 0 then
+    if not is_message(publish.channel, publish.user_ids, publish.group_ids, publish.client_ids, publish.site_id, publish.max_backlog_size, publish.max_backlog_age) then
+      perform check_message(publish.channel, publish.user_ids, publish.group_ids, publish.client_ids, publish.site_id, publish.max_backlog_size, publish.max_backlog_age);
+    end if;
+    site := site_of(publish.site_id, publish.channel);
   end if;
   -- See publish_outbox().
   if current_setting('postbus.outbox', true) = 'waiting' then
     perform set_config('postbus.outbox', 'mixed', true);
   end if;
-  site := case when is_global(publish.channel) then '' else coalesce(publish.site_id, '') end;
-  select s.clear_every, coalesce(publish.max_backlog_size, s.max_backlog_size) into every, keep from settings s;
 
   update channels c set
-      last_id = c.last_id + 1, first_id = greatest(c.first_id, c.last_id + 2 - keep), max_backlog_size = publish.max_backlog_size
-    where c.site_id = site and c.channel = publish.channel
-    returning c.id, c.last_id, c.ring_size into id, last_id, slots;
+      last_id = c.last_id + 1, first_id = greatest(c.first_id, c.last_id + 2 - coalesce(publish.max_backlog_size, s.max_backlog_size)), max_backlog_size = publish.max_backlog_size
+    from settings s where c.site_id = site and c.channel = publish.channel
+    returning c.id, c.last_id, c.ring_size, s.clear_every, coalesce(publish.max_backlog_size, s.max_backlog_size), clock_timestamp()
+    into id, last_id, slots, every, keep, published;
   if not found then
+    perform check_channel(publish.channel);
+    select s.clear_every, coalesce(publish.max_backlog_size, s.max_backlog_size) into every, keep from settings s;
     insert into channels as c (site_id, channel, last_id, max_backlog_size, ring_size)
       values (site, publish.channel, 1, publish.max_backlog_size, keep)
       on conflict (site_id, channel) do update set
         last_id = c.last_id + 1, first_id = greatest(c.first_id, c.last_id + 2 - keep), max_backlog_size = publish.max_backlog_size
-      returning c.id, c.last_id, c.ring_size into id, last_id, slots;
+      returning c.id, c.last_id, c.ring_size, clock_timestamp() into id, last_id, slots, published;
   end if;
   if slots < keep then
     slots := least(greatest(keep, 2 * slots::bigint), 2147483647);
     perform resize_ring(id, slots);
   end if;
 
-  published := clock_timestamp();
-  expires := published + make_interval(secs => publish.max_backlog_age);
   update messages m set
-      message_id = last_id, global_id = null, published_at = published, expires_at = expires,
+      message_id = last_id, global_id = null, published_at = published, expires_at = published + make_interval(secs => publish.max_backlog_age),
       user_ids = publish.user_ids, group_ids = publish.group_ids, client_ids = publish.client_ids, data = coalesce(publish.data, 'null')
     where m.channel_id = id and m.slot = last_id % slots;
   if not found then
-    insert into messages values (id, last_id % slots, last_id, null, published, expires,
+    insert into messages values (id, last_id % slots, last_id, null, published, published + make_interval(secs => publish.max_backlog_age),
       publish.user_ids, publish.group_ids, publish.client_ids, coalesce(publish.data, 'null'));
   end if;
   if last_id % every = 0 then
