@@ -99,6 +99,7 @@ export class Notifications {
   /** Lets go of the connection, until resume(). */
   pause(): void {
     this.#isPaused = true;
+    this.options.dispatcher.isOff = true;
     // Nothing of the old one counts any more, also where it takes its time to close.
     const listener = this.#listener;
     this.#listener = undefined;
@@ -108,6 +109,7 @@ export class Notifications {
 
   resume(): void {
     this.#isPaused = false;
+    this.options.dispatcher.isOff = false;
     if (this.#isWanted) this.#listen();
   }
 

@@ -26,6 +26,8 @@ export interface DispatcherOptions {
  * missing, the feeds read.
  */
 export class Dispatcher {
+  /** Nothing is given out; ends with the next connection. */
+  isOff = false;
   readonly #feeds = new Map<string, Feed>();
   #all: Feed | undefined;
   /** 0 while notifications do not come in, else the number of the connection. */
@@ -41,6 +43,7 @@ export class Dispatcher {
   readonly #retries = new Map<NodeJS.Timeout, () => void>();
   readonly #context: FeedContext = {
     connection: () => this.#connection,
+    isOff: () => this.isOff,
     flushSoon: (feed) => this.#flushSoon(feed),
     readFailed: (error, failures) => this.#readFailed(error, failures),
   };

@@ -27,6 +27,8 @@ export interface Source {
 export interface FeedContext {
   /** 0 while notifications do not come in; else a number that changes with each interruption. */
   connection(): number;
+  /** Whether nothing is to be given out, until the next connection. */
+  isOff(): boolean;
   /** Calls the feed's flushSome(), from the end of this turn of the event loop on, until it is done. */
   flushSoon(feed: Feed): void;
   /** A read failed; resolves to whether to try again, when it is time to. */
@@ -159,15 +161,14 @@ export class Feed {
 
   async #readUntilLast(from: number): Promise<void> {
     this.#catchingUp = true;
-    const begunIn = this.context.connection();
     let failures = 0;
     for (let after = from; this.#catchUpWanted || this.#early.size > 0; after = this.lastId ?? after) {
       this.#catchUpWanted = false;
       const connection = this.context.connection();
       try {
         const result = await this.source.fetch(after);
-        // Turned off meanwhile, the bus gives out nothing; in any case the next connection begins with a catch-up.
-        if (begunIn !== 0 && this.context.connection() === 0) break;
+        // Turned off meanwhile, the bus gives out nothing; it begins with a catch-up when it is on again.
+        if (this.context.isOff()) break;
         this.#apply(result);
         this.#dispatchEarly();
         // More than a page: go on.

@@ -18,8 +18,10 @@ t.test('a catch-up that the bus is turned off under gives out nothing; the next 
     idOf: ({ messageId }) => messageId,
   };
   let connection = 1;
+  let isOff = false;
   const feed = new Feed(source, {
     connection: () => connection,
+    isOff: () => isOff,
     flushSoon: (feed) => setImmediate(() => feed.flush()),
     readFailed: async () => false,
   });
@@ -35,10 +37,12 @@ t.test('a catch-up that the bus is turned off under gives out nothing; the next 
 
   feed.catchUp();
   connection = 0;
+  isOff = true;
   fetches[0]?.({ lastId: 1, upTo: 1, batch: new Batch([message]) });
   await new Promise(setImmediate);
   t.strictSame(received, []);
   connection = 2;
+  isOff = false;
   feed.catchUp();
   t.equal(fetches.length, 2);
   fetches[1]?.({ lastId: 1, upTo: 1, batch: new Batch([message]) });
