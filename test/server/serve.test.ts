@@ -46,13 +46,11 @@ t.test('a stop releases those who wait', async (t) => {
 });
 
 /** A request that never comes to its end. */
-async function stall(url: string): Promise<void> {
+async function stall(url: string, path: string): Promise<void> {
   const { hostname, port } = new URL(url);
   const socket = connect(Number(port), hostname);
   socket.on('error', () => {});
-  socket.write(
-    'POST /message-bus/a/poll HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\ncontent-length: 9\r\n',
-  );
+  socket.write(`POST ${path} HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\ncontent-length: 9\r\n`);
   await new Promise((resolve) => socket.write('expect: 100-continue\r\n\r\n{', resolve));
   await new Promise((resolve) => socket.once('data', resolve));
 }
@@ -60,8 +58,10 @@ async function stall(url: string): Promise<void> {
 t.test('a client that stalls', async (t) => {
   const { url: DATABASE_URL } = await createDatabase(t);
   const patient = await startServer(t, [], { env: { DATABASE_URL } });
-  const impatient = await startServer(t, [], { env: { DATABASE_URL } });
-  for (const { url } of [patient, impatient]) await stall(url);
+  // The stop that is forced must not be over by then: those of polls soon are.
+  const impatient = await startServer(t, ['--demo'], { env: { DATABASE_URL } });
+  await stall(patient.url, '/message-bus/a/poll');
+  await stall(impatient.url, '/chat');
   patient.child.kill('SIGTERM');
   // As a Ctrl-C that npm passes on as well.
   patient.child.kill('SIGINT');
