@@ -69,6 +69,28 @@ t.test('channels under /global/ have no users and no groups', async (t) => {
   t.equal(await value(`select message_bus.publish('/global/a', '0', client_ids => '{c}')`), 1);
 });
 
+t.test('what is wrong is refused on channels that are known, too', async (t) => {
+  const { url } = await createDatabase(t);
+  const { value } = await openSession(t, url);
+  for (const channel of ['/a', '/global/a']) t.equal(await value('select message_bus.publish($1, null)', [channel]), 1);
+  for (const [code, channel, wrong] of [
+    ['PB002', '/a', `user_ids => '{}'`],
+    ['PB002', '/a', 'client_ids => array[null]'],
+    ['PB002', '/global/a', `group_ids => '{g}'`],
+    ['PB003', '/a', 'max_backlog_size => 0'],
+    ['PB003', '/global/a', 'max_backlog_age => -1'],
+    ['PB004', '/a', `site_id => ''`],
+    ['PB004', '/global/a', `site_id => ''`],
+    ['PB001', '/a\n', `site_id => 's'`],
+  ])
+    await t.rejects(
+      value(`select message_bus.publish($1, '0', ${wrong})`, [channel]),
+      { code },
+      `${channel}: ${wrong}`,
+    );
+  for (const channel of ['/a', '/global/a']) t.equal(await value('select message_bus.last_id($1)', [channel]), 1);
+});
+
 t.test('sizes, ages and clear_every are 1 or more', async (t) => {
   const { url } = await createDatabase(t);
   const { value } = await openSession(t, url);
