@@ -8,7 +8,8 @@ language plpgsql security definer set search_path from current
 as $$
 #variable_conflict use_column
 declare
-  slots_before int;
+  size_before int;
+  size int;
   slots int;
 begin
   perform check_limit(configure.clear_every, 'clear_every'), check_limit(configure.max_backlog_size, 'max_backlog_size'),
@@ -23,7 +24,7 @@ begin
     end loop;
   end if;
   -- Locked first, as by all who change the global ring.
-  select b.ring_size into slots_before from bus b for update;
+  select s.max_global_backlog_size into size_before from bus b, settings s for update of b;
   update settings s set
       clear_every = coalesce(configure.clear_every, s.clear_every),
       max_backlog_size = coalesce(configure.max_backlog_size, s.max_backlog_size),
@@ -32,12 +33,13 @@ begin
       relay = coalesce(configure.relay, s.relay),
       relayed = s.relayed or coalesce(configure.relay, false),
       version = s.version + 1
-    returning least(s.max_global_backlog_size, 2147483632) + 15 into slots;
-  if slots <> slots_before then
-    delete from global_ring r using bus b where r.global_id <= b.last_global_id - slots;
+    returning s.max_global_backlog_size into size;
+  if size <> size_before then
+    slots := (size + 14::bigint) / 16 + 1;
+    delete from global_ring r using bus b where r.global_id / 16 <= b.last_global_id / 16 - slots;
     update global_ring r set slot = -1 - r.slot;
-    update global_ring r set slot = r.global_id % slots;
-    update bus set ring_size = slots, passed_global_id = greatest(passed_global_id, last_global_id - slots_before + 15);
+    update global_ring r set slot = r.global_id / 16 % slots;
+    update bus set ring_size = slots, passed_global_id = greatest(passed_global_id, last_global_id - size_before);
   end if;
   perform announce_settings();
 end

@@ -8,13 +8,12 @@ begin
     select m.global_id, m.message_id, c.channel::text, nullif(c.site_id, '')::text, m.data, m.user_ids, m.group_ids, m.client_ids, m.published_at
     from bus b cross join settings s
     cross join greatest(least(coalesce(after_global_id, 0), b.last_global_id), b.last_global_id - s.max_global_backlog_size, b.passed_global_id) as after(id)
-    -- A row begins at most 15 before the message that is asked for.
-    cross join generate_series(after.id - 14, b.last_global_id) w(id)
-    cross join lateral (select t.* from global_ring t where t.slot = (w.id % b.ring_size)::int offset 0) r
+    cross join generate_series((after.id + 1) / 16, b.last_global_id / 16) w(block)
+    cross join lateral (select t.* from global_ring t where t.slot = (w.block % b.ring_size)::int offset 0) r
     cross join unnest(r.channel_ids, r.message_ids) with ordinality e(channel_id, message_id, n)
     cross join lateral (select t.* from channels t where t.id = e.channel_id offset 0) c
     cross join lateral (select t.* from readable(c, e.message_id - 1, e.message_id) t offset 0) m
-    where r.global_id = w.id and w.id + e.n - 1 > after.id
+    where r.global_id / 16 = w.block and r.global_id + e.n - 1 > after.id
     order by m.global_id;
 end
 $$;

@@ -28,10 +28,14 @@ begin
   update messages m set global_id = next_global_id
     where m.channel_id = new.channel_id and m.slot = new.message_id % place.ring_size and m.message_id = new.message_id;
 
-  update global_ring r set global_id = next_global_id, channel_ids = array[new.channel_id], message_ids = array[new.message_id]
-    where r.slot = next_global_id % slots;
+  -- The next in its row, or the first in a row that has left the window.
+  update global_ring r set
+      global_id = case when r.global_id / 16 = next_global_id / 16 then r.global_id else next_global_id end,
+      channel_ids = case when r.global_id / 16 = next_global_id / 16 then r.channel_ids || new.channel_id else array[new.channel_id] end,
+      message_ids = case when r.global_id / 16 = next_global_id / 16 then r.message_ids || new.message_id else array[new.message_id] end
+    where r.slot = next_global_id / 16 % slots;
   if not found then
-    insert into global_ring values (next_global_id % slots, next_global_id, array[new.channel_id], array[new.message_id]);
+    insert into global_ring values (next_global_id / 16 % slots, next_global_id, array[new.channel_id], array[new.message_id]);
   end if;
 
   -- pg_column_size may be the compressed size: it spares turning the largest ones into text, no more.

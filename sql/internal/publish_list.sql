@@ -91,10 +91,13 @@ begin
         client_ids = excluded.client_ids, data = excluded.data
   ), windowed as (
     insert into global_ring as r
-      select min(i.global_id) % slots, min(i.global_id), array_agg(i.channel_id order by i.n), array_agg(i.message_id order by i.n)
-      from numbered i where (i.n - 1) / 16 >= (total - slots + 15) / 16 group by (i.n - 1) / 16
+      select min(i.global_id) / 16 % slots, min(i.global_id), array_agg(i.channel_id order by i.n), array_agg(i.message_id order by i.n)
+      from numbered i where i.global_id / 16 > (global_before + total) / 16 - slots group by i.global_id / 16
+      -- Only the first of these rows can have been begun before.
       on conflict (slot) do update set
-        global_id = excluded.global_id, channel_ids = excluded.channel_ids, message_ids = excluded.message_ids
+        global_id = case when r.global_id / 16 = excluded.global_id / 16 then r.global_id else excluded.global_id end,
+        channel_ids = case when r.global_id / 16 = excluded.global_id / 16 then r.channel_ids || excluded.channel_ids else excluded.channel_ids end,
+        message_ids = case when r.global_id / 16 = excluded.global_id / 16 then r.message_ids || excluded.message_ids else excluded.message_ids end
   ), line as (
     -- Lines over 1900 bytes go without their data. What is left is at most 2141 bytes, with the longest names: a payload
     -- then has at most 5700 + 2141 bytes of them, and 67 of its hash.
