@@ -6,7 +6,7 @@ export const idleLatency: Target = {
   number: 3,
   name: 'idle-latency',
   title: 'Latency when there is little to do',
-  how: 'One publisher sends 20 messages a second over HTTP to 100 streaming clients. A latency is from before the publish is written to when the client has read the message, on one clock.',
+  how: 'One publisher sends 20 messages a second over HTTP to 100 streaming clients. A latency is from before the publish is written to when the client has read the message, on one clock. Which part takes how long: [design.md](design.md#where-the-time-goes).',
   async measure(bench) {
     const subscribers = Math.min(100, bench.pace.crowd);
     const traffic = { mode: 'stream', subscribers, channels: 1, rate: 20, publishers: 1 } as const;

@@ -43,6 +43,7 @@ export const publishLater: Target = {
           ]),
         ]),
       ),
+      profiles: await load.profile({ kind: 'publish_later', inFlight: 32, channels: 1000 }),
     };
   },
 };

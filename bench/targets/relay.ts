@@ -10,7 +10,7 @@ export const relay: Target = {
   number: 16,
   name: 'relay',
   title: 'publish_later() with the relay',
-  how: '32 connections call message_bus.publish_later(), each in a transaction of its own, on 1000 channels, while a node relays on the same machine; against as many that insert a row into a plain table, alone and with pg_notify(). When they stop, how long it takes until the node has published all of it: how far it was behind. On a database with nothing else to do, how long it takes from a commit to the callback of a node; and, when the node that relays is killed with SIGKILL, until another one delivers what is put down from then on.',
+  how: '32 connections call message_bus.publish_later(), each in a transaction of its own, on 1000 channels, while a node relays on the same machine; against as many that insert a row into a plain table, alone and with pg_notify(). When they stop, how long it takes until the node has published all of it: how far it was behind. On a database with nothing else to do, how long it takes from a commit to the callback of a node; and, when the node that relays is killed with SIGKILL, until another one delivers what is put down from then on. What it costs: [design.md](design.md#where-the-time-goes).',
   async measure(bench) {
     const load = await StatementLoad.open(bench);
     const client = await bench.connect(load.url);
