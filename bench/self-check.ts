@@ -30,10 +30,14 @@ async function findFault(mode: Mode, faults: Faults): Promise<string> {
   const server = await ServerProcess.startBare({ nodeFlags: [] }, faults);
   const fleet = new Fleet({ ports: [server.port], mode, subscribers: 20, channels: 1 });
   // What is left out on purpose is not worth waiting for.
+  const attempts = Object.keys(faults).length > 0 ? 10 : 1;
   const patience = Object.keys(faults).length > 0 ? { patienceMs: 300 } : {};
   try {
     await fleet.open();
-    requireFlawless(await fleet.phase({ rate: 500, seconds: 0.4, publishers: 1, size: 120, ...patience }));
+    // Wrong is done to clients that wait: where the machine is slow, few do, unless less is published.
+    for (let attempt = 1; attempt <= attempts; attempt++) {
+      requireFlawless(await fleet.phase({ rate: 500 / attempt, seconds: 0.4, publishers: 1, size: 120, ...patience }));
+    }
     return 'nothing';
   } catch (error) {
     if (error instanceof WrongDelivery) return error.message;
