@@ -3,10 +3,10 @@ import pg from 'pg';
 import t, { type Test } from 'tap';
 import { codedError } from '../src/database/coded-error.js';
 import type { Bus } from '../src/index.js';
+import { startBlackHole } from './helpers/black-hole.js';
 import { openBus } from './helpers/bus.js';
 import { createDatabase } from './helpers/database.js';
 import { createRole } from './helpers/role.js';
-import { startBlackHole } from './server/fixtures/black-hole.js';
 
 // Whatever a program begins with, it is told what is wrong and what to do.
 const beginnings: Record<string, (bus: Bus) => Promise<unknown>> = {

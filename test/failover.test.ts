@@ -1,5 +1,4 @@
 import { cp, mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { connect, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
@@ -7,23 +6,25 @@ import t, { type Test } from 'tap';
 import { type EmbeddedPostgres, startEmbeddedPostgres } from '../src/embedded-postgres/index.js';
 import { createBus } from '../src/index.js';
 import { SteadyPublisher } from './helpers/steady-publisher.js';
+import { startTcpProxy } from './helpers/tcp-proxy.js';
 import { until } from './helpers/until.js';
 
 t.test(
   'a standby takes over: what was acknowledged is there, subscribers miss nothing and get nothing twice',
   async (t) => {
     const { primary, standby } = await startPair(t);
-    const address = await listenAt(t, primary);
-    const bus = createBus({ connectionString: address.url, logger: { warn: () => {}, error: () => {} } });
+    let target = primary.url;
+    const address = await startTcpProxy(t, () => target);
+    const bus = createBus({ connectionString: address, logger: { warn: () => {}, error: () => {} } });
     t.teardown(() => bus.close());
     const received: unknown[] = [];
     await bus.subscribe('/a', ({ messageId, data }) => void received.push([messageId, data]), { lastId: 0 });
-    const publisher = new SteadyPublisher(t, address.url, '/a');
+    const publisher = new SteadyPublisher(t, address, '/a');
     await publisher.more(50);
 
     process.kill(primary.postmasterPid, 'SIGKILL');
     await query(standby.url, 'select pg_promote()');
-    address.target = standby;
+    target = standby.url;
     await publisher.more(50);
     await publisher.stop();
 
@@ -70,42 +71,6 @@ async function startPair(t: Test): Promise<{ primary: EmbeddedPostgres; standby:
   await query(primary.url, `alter system set synchronous_standby_names = '*'`);
   await query(primary.url, 'select pg_reload_conf()');
   return { primary, standby };
-}
-
-interface Address {
-  url: string;
-  target: { port: number };
-}
-
-/** An address that leads to whichever server is the primary. */
-async function listenAt(t: Test, primary: EmbeddedPostgres): Promise<Address> {
-  const address: Address = { url: '', target: primary };
-  const sockets = new Set<Socket>();
-  const server = createServer((near) => {
-    const far = connect(address.target.port, '127.0.0.1');
-    for (const [one, other] of [
-      [near, far],
-      [far, near],
-    ] as const) {
-      sockets.add(one);
-      one.on('error', () => {});
-      one.on('close', () => {
-        sockets.delete(one);
-        other.destroy();
-      });
-      one.pipe(other);
-    }
-  });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  t.teardown(() => {
-    for (const socket of sockets) socket.destroy();
-    server.close();
-  });
-  const own = server.address();
-  const url = new URL(primary.url);
-  url.port = String(typeof own === 'object' ? own?.port : '');
-  address.url = url.href;
-  return address;
 }
 
 async function query<Row extends pg.QueryResultRow>(url: string, text: string): Promise<Row[]> {

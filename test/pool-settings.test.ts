@@ -4,11 +4,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
 import t, { type Test } from 'tap';
+import { startBlackHole } from './helpers/black-hole.js';
 import { openBus } from './helpers/bus.js';
 import { createDatabase } from './helpers/database.js';
 import { createRole } from './helpers/role.js';
 import { until } from './helpers/until.js';
-import { startBlackHole } from './server/fixtures/black-hole.js';
 
 /** A bus on a pool of the application's own that listens, and has heard a message. */
 async function openOnPool(t: Test, config: pg.PoolConfig) {

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import t, { type Test } from 'tap';
+import { type BlackHole, startBlackHole } from './helpers/black-hole.js';
 import { createDatabase } from './helpers/database.js';
-import { type DeafProxy, startDeafProxy } from './helpers/deaf-proxy.js';
 import { NodeProcesses } from './helpers/node-processes.js';
 import { until } from './helpers/until.js';
 
@@ -10,7 +10,7 @@ interface Scene {
   /** The process of the node that relays. */
   victim: number;
   /** Its way to the database. */
-  way: DeafProxy;
+  way: BlackHole;
 }
 
 /** What takes the node that relays out of the game, and what brings it back, if anything does. */
@@ -29,12 +29,8 @@ const fates: Fate[] = [
   },
   {
     name: 'is cut off for a while, with its connections open',
-    begin: ({ way }) => {
-      way.isDead = true;
-    },
-    end: ({ way }) => {
-      way.isDead = false;
-    },
+    begin: ({ way }) => way.swallow(),
+    end: ({ way }) => way.letThrough(),
   },
 ];
 
@@ -65,7 +61,7 @@ for (const { name, begin, end } of fates) {
       'select message_bus.configure(relay => true, max_backlog_size => 100000, max_global_backlog_size => 100000)',
     );
     const nodes = new NodeProcesses(t, database);
-    const way = await startDeafProxy(t, url);
+    const way = await startBlackHole(t, url);
     const victim = nodes.start(way.url);
     await nodes.relaying([victim]);
     const other = nodes.start();

@@ -36,6 +36,9 @@ export const listenOption: Record<string, Option> = {
 
 const helpOption: Record<string, Option> = { help: { help: 'print this' } };
 
+// Of an int in SQL.
+const maxInteger = 2_147_483_647;
+
 /** The options and operands of one call, each checked when it is asked for. */
 export class Arguments {
   readonly operands: readonly string[];
@@ -65,7 +68,7 @@ export class Arguments {
     return typeof value === 'string' ? value : undefined;
   }
 
-  integer(name: string, least: number, most: number): number | undefined {
+  integer(name: string, least: number, most = maxInteger): number | undefined {
     const text = this.text(name);
     return text === undefined ? undefined : toInteger(text, `--${name}`, least, most);
   }

@@ -2,8 +2,6 @@ import { type Command, databaseOptions } from './command.js';
 import { findDatabaseUrl } from './database-url.js';
 import { withDatabase } from './with-database.js';
 
-const maxInteger = 2_147_483_647;
-
 export const configureCommand: Command = {
   name: 'configure',
   operands: '',
@@ -23,7 +21,7 @@ Readers see no more than the new limits at once. What is not given stays as it i
   async run(args) {
     args.noOperands();
     const values = ['clear-every', 'max-backlog-size', 'max-global-backlog-size', 'max-backlog-age'].map((name) =>
-      args.integer(name, 1, maxInteger),
+      args.integer(name, 1),
     );
     await withDatabase(await findDatabaseUrl(args), args.schema, async (database) => {
       if (values.some((value) => value !== undefined)) {

@@ -26,7 +26,7 @@ export interface DispatcherOptions {
  * missing, the feeds read.
  */
 export class Dispatcher {
-  /** Nothing is given out; ends with the next connection. */
+  /** While the bus is off: a catch-up that is under way gives out nothing. */
   isOff = false;
   readonly #feeds = new Map<string, Feed>();
   #all: Feed | undefined;

@@ -1,10 +1,10 @@
-import { spawn, spawnSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import { writeFile } from 'node:fs/promises';
 import type { Test } from 'tap';
 import { makeFolder } from './command.js';
+import { startDaemon } from './daemon.js';
 import { blocksOf, readPage } from './documentation.js';
 import { freePort } from './free-port.js';
-import { until } from './until.js';
 
 /** To be given to a test as `skip`. */
 export const withoutNginx = spawnSync('nginx', ['-v']).error === undefined ? false : 'nginx is not installed';
@@ -41,21 +41,10 @@ export async function startNginx(t: Test, upstream: string, site?: string): Prom
       ${server}
     }`,
   );
-  const child = spawn('nginx', ['-p', folder, '-c', `${folder}/nginx.conf`, '-e', 'stderr']);
-  const ended = new Promise<void>((resolve) => child.once('close', () => resolve()));
-  let output = '';
-  child.stderr.setEncoding('utf8').on('data', (text: string) => {
-    output += text;
-  });
-  t.teardown(async () => {
-    child.kill('SIGTERM');
-    await ended;
-  });
   const url = `http://127.0.0.1:${port}`;
-  await until(async () => {
-    if (child.exitCode !== null) throw new Error(`nginx ended: ${output}`);
+  await startDaemon(t, 'nginx', ['-p', folder, '-c', `${folder}/nginx.conf`, '-e', 'stderr'], async () => {
     const answer = await fetch(url).catch(() => undefined);
     return answer !== undefined;
-  }, 'nginx answers');
+  });
   return url;
 }

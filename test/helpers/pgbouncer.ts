@@ -1,10 +1,10 @@
-import { spawn, spawnSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import { chmod, writeFile } from 'node:fs/promises';
 import pg from 'pg';
 import type { Test } from 'tap';
 import { makeFolder } from './command.js';
+import { startDaemon } from './daemon.js';
 import { freePort } from './free-port.js';
-import { until } from './until.js';
 
 /** To be given to a test as `skip`. */
 export const withoutPgbouncer =
@@ -39,22 +39,10 @@ export async function startPgbouncer(t: Test, database: string, { mode, size }: 
   // It refuses to run as root.
   await chmod(folder, 0o755);
   const user = process.getuid?.() === 0 ? ['-u', 'nobody'] : [];
-  const child = spawn('pgbouncer', [...user, `${folder}/pgbouncer.ini`]);
-  const ended = new Promise<void>((resolve) => child.once('close', () => resolve()));
-  let output = '';
-  child.stderr.setEncoding('utf8').on('data', (text: string) => {
-    output += text;
-  });
-  t.teardown(async () => {
-    // At once, whoever is connected.
-    child.kill('SIGTERM');
-    await ended;
-  });
   const url = new URL(database);
   url.hostname = '127.0.0.1';
   url.port = String(port);
-  await until(async () => {
-    if (child.exitCode !== null) throw new Error(`pgbouncer ended: ${output}`);
+  await startDaemon(t, 'pgbouncer', [...user, `${folder}/pgbouncer.ini`], async () => {
     const client = new pg.Client(url.href);
     const isUp = await client.connect().then(
       () => true,
@@ -62,6 +50,6 @@ export async function startPgbouncer(t: Test, database: string, { mode, size }: 
     );
     await client.end();
     return isUp;
-  }, 'pgbouncer answers');
+  });
   return url.href;
 }

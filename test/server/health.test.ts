@@ -4,11 +4,11 @@ import t from 'tap';
 import { createServer } from '../../src/server/create-server.js';
 import { DatabaseProbe } from '../../src/server/database-probe.js';
 import { health } from '../../src/server/health.js';
+import { startBlackHole } from '../helpers/black-hole.js';
 import { openBus } from '../helpers/bus.js';
 import { createDatabase, databaseUrl } from '../helpers/database.js';
 import { startDeafProxy } from '../helpers/deaf-proxy.js';
 import { until } from '../helpers/until.js';
-import { startBlackHole } from './fixtures/black-hole.js';
 
 async function openServer(t: Test, connectionString: string): Promise<FastifyInstance> {
   const app = await createServer({ connectionString, schema: 'message_bus', logLevel: 'silent' });

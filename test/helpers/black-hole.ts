@@ -1,0 +1,44 @@
+import type { Socket } from 'node:net';
+import type { Test } from 'tap';
+import { startTcpProxy } from './tcp-proxy.js';
+
+/**
+ * A way to a Postgres that can turn into a black hole: connections stay, or come about, and no byte passes, until it is
+ * let through again.
+ */
+export interface BlackHole {
+  readonly url: string;
+  swallow(): void;
+  letThrough(): void;
+}
+
+export async function startBlackHole(t: Test, target: string): Promise<BlackHole> {
+  const sockets = new Set<Socket>();
+  let open = true;
+  const url = await startTcpProxy(
+    t,
+    () => target,
+    (near, far) => {
+      for (const [from, to] of [
+        [near, far],
+        [far, near],
+      ] as const) {
+        sockets.add(from);
+        from.on('close', () => sockets.delete(from));
+        if (!open) from.pause();
+        from.on('data', (data) => to.write(data));
+      }
+    },
+  );
+  return {
+    url,
+    swallow() {
+      open = false;
+      for (const socket of sockets) socket.pause();
+    },
+    letThrough() {
+      open = true;
+      for (const socket of sockets) socket.resume();
+    },
+  };
+}
