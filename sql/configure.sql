@@ -11,9 +11,15 @@ declare
   size_before int;
   size int;
   slots int;
+  last bigint;
 begin
   perform check_limit(configure.clear_every, 'clear_every'), check_limit(configure.max_backlog_size, 'max_backlog_size'),
     check_limit(configure.max_global_backlog_size, 'max_global_backlog_size'), check_limit(configure.max_backlog_age, 'max_backlog_age');
+  select s.max_global_backlog_size into size_before from settings s for update;
+  if configure.max_global_backlog_size <> size_before then
+    -- Publishers lock the ring before they look at its size, and until they are done: none is in between now.
+    lock table global_ring in exclusive mode;
+  end if;
   if not configure.relay then
     -- Nobody else does from here on what the nodes do now: what waits is published first. What cannot be, as another
     -- transaction holds its channel or is yet to commit it, the nodes find later.
@@ -23,8 +29,6 @@ begin
     while (select w.is_full from publish_waiting(waiting_from()) w) loop
     end loop;
   end if;
-  -- Locked first, as by all who change the global ring.
-  select s.max_global_backlog_size into size_before from bus b, settings s for update of b;
   update settings s set
       clear_every = coalesce(configure.clear_every, s.clear_every),
       max_backlog_size = coalesce(configure.max_backlog_size, s.max_backlog_size),
@@ -36,10 +40,11 @@ begin
     returning s.max_global_backlog_size into size;
   if size <> size_before then
     slots := (size + 14::bigint) / 16 + 1;
-    delete from global_ring r using bus b where r.global_id / 16 <= b.last_global_id / 16 - slots;
+    last := last_global_id();
+    delete from global_ring r where r.global_id / 16 <= last / 16 - slots;
     update global_ring r set slot = -1 - r.slot;
     update global_ring r set slot = r.global_id / 16 % slots;
-    update bus set ring_size = slots, passed_global_id = greatest(passed_global_id, last_global_id - size_before);
+    update bus set ring_size = slots, passed_global_id = greatest(passed_global_id, last - size_before);
   end if;
   perform announce_settings();
 end

@@ -6,7 +6,10 @@ declare
   expired bigint;
 begin
   -- What is being published right now gets a later global id, at its commit, and stays.
-  select b.last_global_id into expired from bus b for update;
+  -- Before the turn, as configure() does not have it.
+  perform from settings for update;
+  lock table turn in share update exclusive mode;
+  expired := last_global_id();
   update settings s set expired_global_id = expired, version = s.version + 1;
   delete from global_ring;
   -- Never waits for a publisher, who may be waiting for the counter: a row it is writing to goes anyway.

@@ -45,7 +45,7 @@ begin
       returning c.id, c.last_id, c.ring_size, clock_timestamp() into id, last_id, slots, published;
   end if;
   if slots < keep then
-    slots := least(greatest(keep, 2 * slots::bigint), 2147483647);
+    slots := wider_ring(slots, keep);
     perform resize_ring(id, slots);
   end if;
 

@@ -8,7 +8,6 @@ create or replace function publish_many(messages jsonb) returns bigint[]
 language plpgsql security definer set search_path from current set client_min_messages = error
 as $$
 begin
-  perform check_messages(publish_many.messages);
-  return publish_list(to_publications(publish_many.messages));
+  return publish_list(checked_publications(publish_many.messages));
 end
 $$;

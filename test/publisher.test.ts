@@ -21,7 +21,7 @@ async function countTransactions({ query }: TestDatabase): Promise<number> {
 /** Lets nobody publish until it is called. */
 async function holdUp(t: Test, { pool, query }: TestDatabase) {
   const client = await pool.connect();
-  await client.query('begin; select from message_bus.bus for update');
+  await client.query('begin; lock table message_bus.turn in share update exclusive mode');
   const waiting = async () => {
     const rows = await query<{ pid: number }>(
       `select pid from pg_stat_activity

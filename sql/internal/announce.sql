@@ -1,54 +1,45 @@
 -- Runs at commit for each message that publish() wrote: gives it its global id and wakes the nodes.
--- Only here, with all other locks held, is the global counter locked: a transaction that publishes and then
--- stays open holds up the channels it has published to, never the whole bus.
+-- Only here, with all other locks held, is the turn to give out global ids waited for: a transaction that publishes and then
+-- stays open holds up the channels it has published to, never the whole bus. In the midst of a statement, as to make it
+-- ready takes longer than to run it: those that wait have done that.
 -- Speaks of errors alone: on the caller's demand Postgres would tell of plans and notifications, and so the secrets.
 create or replace function announce() returns trigger
 language plpgsql security definer set search_path from current set client_min_messages = error
 as $$
 declare
-  next_global_id bigint;
-  slots int;
-  notify_channel text;
-  notify_key bytea;
-  every int;
   place record;
-  line text;
 begin
   if current_setting('postbus.outbox', true) in ('waiting', 'mixed', 'postponed') then
     perform lock_outbox_channels();
   end if;
-  lock table turn in share update exclusive mode;
-  update bus b set last_global_id = b.last_global_id + 1 from settings s
-    returning b.last_global_id, b.ring_size, s.notify_channel, s.notify_key, s.clear_every
-    into next_global_id, slots, notify_channel, notify_key, every;
-  select c.site_id, c.channel, c.ring_size, s.version, first_readable(c, s) as first_id,
-      coalesce(new.expires_at, new.published_at + make_interval(secs => s.max_backlog_age)) as expires_at
+  select s.clear_every, s.notify_channel, s.notify_key, (new.message_id % c.ring_size)::int as slot, channel_head(c, s) as head,
+      microseconds(coalesce(new.expires_at, new.published_at + make_interval(secs => s.max_backlog_age))) as expires
     into place from channels c cross join settings s where c.id = new.channel_id;
 
-  update messages m set global_id = next_global_id
-    where m.channel_id = new.channel_id and m.slot = new.message_id % place.ring_size and m.message_id = new.message_id;
-
-  -- The next in its row, or the first in a row that has left the window.
-  update global_ring r set
-      global_id = case when r.global_id / 16 = next_global_id / 16 then r.global_id else next_global_id end,
-      channel_ids = case when r.global_id / 16 = next_global_id / 16 then r.channel_ids || new.channel_id else array[new.channel_id] end,
-      message_ids = case when r.global_id / 16 = next_global_id / 16 then r.message_ids || new.message_id else array[new.message_id] end
-    where r.slot = next_global_id / 16 % slots;
-  if not found then
-    insert into global_ring values (next_global_id / 16 % slots, next_global_id, array[new.channel_id], array[new.message_id]);
-  end if;
-
-  -- pg_column_size may be the compressed size: it spares turning the largest ones into text, no more.
-  line := message_line(next_global_id, new.message_id, place.site_id, place.channel, place.version, place.first_id, place.expires_at,
-    new.user_ids, new.group_ids, new.client_ids,
-    case when pg_column_size(new.data) < 8000 then new.data::text else '' end);
-  if octet_length(line) > 7900 then
-    line := message_line(next_global_id, new.message_id, place.site_id, place.channel, place.version, place.first_id, place.expires_at,
-      null, null, null, '');
-  end if;
-  perform pg_notify(notify_channel, sign_payload(line, notify_key));
-  if next_global_id % every = 0 then
-    perform sweep(least(2 * every::bigint, 10000)::int);
+  with turn as materialized (
+    select take_global_ids(1, b.ring_size) as global_id, b.ring_size from bus b
+  ), numbered as (
+    update messages m set global_id = (select t.global_id from turn t)
+      where m.channel_id = new.channel_id and m.slot = place.slot and m.message_id = new.message_id
+  ), windowed as (
+    -- The next in its row, or the first in a row that has left the window. ring_size is up to date in the very statement that
+    -- writes to the ring: see configure().
+    insert into global_ring as r
+      select t.global_id / 16 % t.ring_size, t.global_id, array[new.channel_id], array[new.message_id] from turn t
+      on conflict (slot) do update set
+        global_id = excluded.global_id,
+        channel_ids = case when r.global_id / 16 = excluded.global_id / 16 then r.channel_ids || excluded.channel_ids else excluded.channel_ids end,
+        message_ids = case when r.global_id / 16 = excluded.global_id / 16 then r.message_ids || excluded.message_ids else excluded.message_ids end
+  )
+  select t.global_id, place.clear_every as every,
+      pg_notify(place.notify_channel, sign_payload(case when octet_length(l.line) <= 7900 then l.line else without_data(l.line) end, place.notify_key))::text
+    into place from turn t cross join lateral (
+      -- pg_column_size may be the compressed size: it spares turning the largest ones into text, no more.
+      select message_line(t.global_id, new.message_id, place.head, place.expires, new.user_ids, new.group_ids, new.client_ids,
+        case when pg_column_size(new.data) < 8000 then new.data::text else '' end) as line offset 0
+    ) l;
+  if place.global_id % place.every = 0 then
+    perform sweep(least(2 * place.every::bigint, 10000)::int);
   end if;
   return null;
 end

@@ -29,10 +29,11 @@ return value is null or jsonb_typeof(value) = 'null'
 create or replace function is_batch_item(m jsonb) returns boolean language sql immutable
 return (
   jsonb_typeof(m) = 'object' and m ? 'data' and jsonb_typeof(m -> 'channel') = 'string'
-  and m - '{channel,data,user_ids,group_ids,client_ids,site_id,max_backlog_size,max_backlog_age}'::text[] = '{}'
+  -- Most have no more than these two.
+  and (m - '{channel,data}'::text[] = '{}' or m - '{channel,data,user_ids,group_ids,client_ids,site_id,max_backlog_size,max_backlog_age}'::text[] = '{}'
   and coalesce(jsonb_typeof(m -> 'site_id'), 'null') in ('string', 'null')
   and is_id_list(m -> 'user_ids') and is_id_list(m -> 'group_ids') and is_id_list(m -> 'client_ids')
-  and is_int(m -> 'max_backlog_size') and is_int(m -> 'max_backlog_age')
+  and is_int(m -> 'max_backlog_size') and is_int(m -> 'max_backlog_age'))
 ) is true;
 
 -- What is wrong with a value of the list that is not right: '.key: what', or ': what' about the whole.
@@ -60,10 +61,13 @@ begin
 end
 $$;
 
-create or replace function check_messages(messages jsonb) returns void
+-- The same for whoever may send anything: raises what is wrong with it.
+create or replace function checked_publications(messages jsonb) returns publication[]
 language plpgsql immutable
 as $$
 declare
+  items publication[];
+  first_bad bigint;
   bad record;
 begin
   if jsonb_typeof(messages) is distinct from 'array' then
@@ -77,12 +81,14 @@ begin
       message = format('messages[%s]%s', bad.i, batch_item_fault(bad.m)),
       hint = 'A message is an object with channel (text) and data, and if need be user_ids, group_ids, client_ids (lists of text or numbers), site_id (text), max_backlog_size, max_backlog_age (whole numbers).';
   end if;
-  select i.* into bad from batch_items(messages) i
-    where not is_message(i.channel, i.user_ids, i.group_ids, i.client_ids, i.site_id, i.max_backlog_size, i.max_backlog_age)
-    order by i.n limit 1;
-  if found then
+  select array_agg((i.site, i.channel, i.data, i.user_ids, i.group_ids, i.client_ids, i.max_backlog_size, i.max_backlog_age)::publication order by i.n),
+      min(i.n) filter (where not is_message(i.channel, i.user_ids, i.group_ids, i.client_ids, i.site_id, i.max_backlog_size, i.max_backlog_age))
+    into items, first_bad from batch_items(messages) i;
+  if first_bad is not null then
+    select i.* into bad from batch_items(messages) i where i.n = first_bad;
     perform check_message(bad.channel, bad.user_ids, bad.group_ids, bad.client_ids, bad.site_id, bad.max_backlog_size, bad.max_backlog_age,
       format('messages[%s].', bad.n - 1));
   end if;
+  return items;
 end
 $$;

@@ -5,7 +5,7 @@ language plpgsql stable security definer set search_path from current set enable
 as $$
 begin
   return jsonb_build_object(
-    'lastGlobalId', (select b.last_global_id from bus b),
+    'lastGlobalId', last_global_id(),
     'channels', (select count(*) from channels),
     'settings', (select jsonb_build_object('clearEvery', s.clear_every, 'maxBacklogSize', s.max_backlog_size,
       'maxGlobalBacklogSize', s.max_global_backlog_size, 'maxBacklogAge', s.max_backlog_age) from settings s),

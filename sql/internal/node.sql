@@ -149,8 +149,8 @@ declare
   m message;
   total int := 0;
 begin
-  select b.last_global_id into last_global_id from bus b;
-  up_to := last_global_id;
+  up_to := last_global_id();
+  last_global_id := up_to;
   for m in
     select * from global_backlog(case when after_global_id < 0 then greatest(last_global_id + after_global_id + 1, 0) else after_global_id end) g
     order by g.global_id

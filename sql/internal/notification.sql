@@ -11,13 +11,16 @@ create or replace function microseconds(at timestamptz) returns bigint language 
 return (date_part('epoch', at) * 1000000)::bigint; -- extract would reckon in numeric, at ten times the cost
 
 create or replace function message_line(
-  global_id bigint, message_id bigint, site text, channel text, version bigint, first_id bigint, expires_at timestamptz,
-  user_ids text[], group_ids text[], client_ids text[], data text
+  global_id bigint, message_id bigint, head text, expires bigint, user_ids text[], group_ids text[], client_ids text[], data text
 ) returns text language sql stable -- as json_build_array is; or it would not be inlined
-return concat_ws(E'\t', global_id, message_id, site, channel, version, first_id, microseconds(expires_at),
+return concat_ws(E'\t', global_id, message_id, head, expires,
   case when user_ids is null and group_ids is null and client_ids is null then ''
     else json_build_array(user_ids, group_ids, client_ids)::text end,
   data);
+
+-- A line that is too long, without targets and data.
+create or replace function without_data(line text) returns text language sql immutable
+return substring(line from '^(?:[^\t]*\t){7}') || E'\t';
 
 -- The hash is HMAC-like but shorter to write: the outer hash covers the inner one, so that it cannot be extended.
 create or replace function sign_payload(lines text, key bytea) returns text language sql stable -- as convert_to is

@@ -2,6 +2,10 @@
 create or replace function first_readable(c channels, s settings) returns bigint language sql immutable
 return greatest(1, c.first_id, c.last_id + 1 - coalesce(c.max_backlog_size, s.max_backlog_size));
 
+-- What a line of a notification says of the channel that was published to.
+create or replace function channel_head(c channels, s settings) returns text language sql stable
+return concat_ws(E'\t', c.site_id, c.channel, s.version, first_readable(c, s));
+
 -- The messages of a channel after an id (and up to one) that may be read now, the one place that applies the limits: by
 -- size, by age, and what expire_all_backlogs() dropped. Each is looked up by its slot ("offset 0" keeps the planner from
 -- joining any other way): a read costs what it returns.

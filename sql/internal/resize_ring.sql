@@ -1,3 +1,7 @@
+-- The slots that a ring is to have when it has too few for this size: twice as many at least, so that it is not moved often.
+create or replace function wider_ring(slots int, size int) returns int language sql immutable
+return least(greatest(size, 2 * slots::bigint), 2147483647)::int;
+
 -- Gives a channel, locked by the caller, another number of slots and moves its messages to where they belong
 -- then. In two steps, by way of negative slots: the primary key is checked row by row.
 create or replace function resize_ring(id bigint, slots int) returns void

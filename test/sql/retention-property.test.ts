@@ -95,7 +95,7 @@ class Run {
     await session.value('select message_bus.expire_all_backlogs(), message_bus.configure(3, 10, 20, $1)', [
       100.5 * 3600,
     ]);
-    return new Run(session, run, Number(await session.value('select last_global_id from message_bus.bus')));
+    return new Run(session, run, Number(await session.value('select expired_global_id from message_bus.settings')));
   }
 
   async take(step: Step): Promise<void> {

@@ -147,11 +147,12 @@ async function shadowEverything({ client }: Session, database: TestDatabase): Pr
   for (const table of ['bus', 'settings', 'channels', 'messages', 'global_ring']) {
     const [row] = await database.query<{ columns: string }>(
       `select string_agg(format('%I %s', attname, format_type(atttypid, atttypmod)), ', ' order by attnum) as columns
-      from pg_attribute where attrelid = $1::regclass and attnum > 0`,
+      from pg_attribute where attrelid = $1::regclass and attnum > 0 and not attisdropped`,
       [`message_bus.${table}`],
     );
     await client.query(`create table mine.${table} (${row?.columns}); create temp table ${table} (${row?.columns})`);
   }
+  await client.query('create sequence mine.newest_global_id; create temp sequence newest_global_id');
   const ours = await database.query<{ header: string }>(
     `select format('%I(%s) returns %s', proname,
         (select string_agg(format_type(a, null), ', ') from unnest(proargtypes) a), case when prorettype = 'trigger'::regtype then 'trigger' else 'bool' end) as header
@@ -162,6 +163,8 @@ async function shadowEverything({ client }: Session, database: TestDatabase): Pr
     'pg_notify(text, text) returns void',
     'clock_timestamp() returns timestamptz',
     'make_interval(int, int, int, int, int, int, double precision) returns interval',
+    'pg_sequence_last_value(regclass) returns bigint',
+    'setval(regclass, bigint) returns bigint',
     'octet_length(text) returns int',
     'pg_column_size(jsonb) returns int',
     'length(text) returns int',
