@@ -5,14 +5,15 @@ as $$
 declare
   expired bigint;
 begin
-  -- What is being published right now gets a later global id, at its commit, and stays.
-  -- Before the turn, as configure() does not have it.
+  -- In the order in which configure() and publishers lock.
   perform from settings for update;
+  lock table global_ring in row exclusive mode;
+  -- What is being published right now gets a later global id, at its commit, and stays.
   lock table turn in share update exclusive mode;
   expired := last_global_id();
   update settings s set expired_global_id = expired, version = s.version + 1;
   delete from global_ring;
-  -- Never waits for a publisher, who may be waiting for the counter: a row it is writing to goes anyway.
+  -- Never waits for a publisher, who may be waiting for the turn: a row it is writing to goes anyway.
   delete from messages m using (
     select d.channel_id, d.slot from messages d where d.global_id <= expired for update skip locked
   ) d where m.channel_id = d.channel_id and m.slot = d.slot;

@@ -100,6 +100,9 @@ begin
   if has_written then
     set constraints announce immediate;
   end if;
+  -- Before the turn, as in announce(): behind configure(), which waits for those who have it and wait for the turn, nobody may
+  -- wait who has the turn.
+  lock table global_ring in row exclusive mode;
   select take_global_ids(total, b.ring_size) - total into global_before from bus b;
   published := clock_timestamp();
 
