@@ -5,7 +5,7 @@ create or replace function publish(
   user_ids text[] default null, group_ids text[] default null, client_ids text[] default null,
   site_id text default null, max_backlog_size int default null, max_backlog_age int default null
 ) returns bigint
-language plpgsql security definer set search_path from current
+language plpgsql security definer set search_path from current set plan_cache_mode = force_generic_plan
 as $$
 #variable_conflict use_column
 declare

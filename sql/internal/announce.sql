@@ -4,7 +4,7 @@
 -- ready takes longer than to run it: those that wait have done that.
 -- Speaks of errors alone: on the caller's demand Postgres would tell of plans and notifications, and so the secrets.
 create or replace function announce() returns trigger
-language plpgsql security definer set search_path from current set client_min_messages = error
+language plpgsql security definer set search_path from current set client_min_messages = error set plan_cache_mode = force_generic_plan
 as $$
 declare
   place record;
