@@ -136,7 +136,9 @@ export class Cursor {
         if (lastId < before) this.feed.moveBack(lastId);
         this.feed.learn(lastId, connection);
         this.feed.flush();
-        this.#release();
+        // Pages to come say themselves what can be read: a catch-up that is held may have looked before this began.
+        if (upTo < lastId) this.#held = undefined;
+        else this.#release();
         if (this.#closed) return;
         isCaughtUp = this.position >= lastId && this.position >= (this.feed.lastId ?? 0);
         this.#started = isCaughtUp;

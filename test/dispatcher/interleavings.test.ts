@@ -69,6 +69,25 @@ const steps = fc.array(
   { maxLength: 150, size: 'max' },
 );
 
+const plain = { size: null, age: null, pause: false };
+const publishInline: Step = { do: 'publish', channel: '/a', inline: true, ...plain };
+
+// A catch-up looked before messages could be read again; it arrives while a cursor opened since then reads its pages.
+const heldFromBefore: Step[] = [
+  { do: 'open', channel: null, from: 0, fresh: false, patience: null, pause: false },
+  { do: 'configure', ...plain, age: 1 },
+  { do: 'listen', pause: false },
+  { do: 'run a read', which: 0, pause: false },
+  { do: 'publish', channel: '/a', inline: false, ...plain },
+  ...Array.from({ length: 6 }, () => publishInline),
+  { do: 'answer a read', which: 0, pause: false },
+  { do: 'wait', seconds: 1, pause: false },
+  { do: 'deliver', count: 1, pause: false },
+  { do: 'run a read', which: 0, pause: false },
+  { do: 'configure', ...plain, age: 2 },
+  { do: 'open', channel: null, from: 0, fresh: false, patience: null, pause: false },
+];
+
 class Run {
   readonly clock = () => 5_000_000 + seconds;
   readonly bus = new SimulatedBus(this.clock);
@@ -209,7 +228,7 @@ t.test(
         if (run.dispatcher.counts.cursors !== live) throw new Error('cursors were left behind');
         run.dispatcher.close();
       }),
-      { numRuns: 3000 },
+      { numRuns: 3000, examples: [[false, heldFromBefore]] },
     );
     t.ok(fromMemory > 100, `${fromMemory} messages from memory`);
   },
