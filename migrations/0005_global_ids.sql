@@ -1,4 +1,7 @@
 -- The last global id is in the window: see last_global_id().
+-- Publishers may be at work; in their order of locks.
+lock table turn in share update exclusive mode;
+lock table bus in access exclusive mode;
 create sequence newest_global_id;
 select setval('newest_global_id', greatest(last_global_id, 1)) from bus;
 

@@ -16,10 +16,6 @@ begin
   perform check_limit(configure.clear_every, 'clear_every'), check_limit(configure.max_backlog_size, 'max_backlog_size'),
     check_limit(configure.max_global_backlog_size, 'max_global_backlog_size'), check_limit(configure.max_backlog_age, 'max_backlog_age');
   select s.max_global_backlog_size into size_before from settings s for update;
-  if configure.max_global_backlog_size <> size_before then
-    -- Publishers lock the ring before they look at its size, and until they are done: none is in between now.
-    lock table global_ring in exclusive mode;
-  end if;
   if not configure.relay then
     -- Nobody else does from here on what the nodes do now: what waits is published first. What cannot be, as another
     -- transaction holds its channel or is yet to commit it, the nodes find later.
@@ -28,6 +24,10 @@ begin
     set constraints all immediate;
     while (select w.is_full from publish_waiting(waiting_from()) w) loop
     end loop;
+  end if;
+  if configure.max_global_backlog_size <> size_before then
+    -- The last lock, as for publishers.
+    lock table turn in share update exclusive mode;
   end if;
   update settings s set
       clear_every = coalesce(configure.clear_every, s.clear_every),
@@ -41,6 +41,11 @@ begin
   if size <> size_before then
     slots := (size + 14::bigint) / 16 + 1;
     last := last_global_id();
+    if current_setting('transaction_isolation') <> 'read committed' then
+      -- Fails where there are rows that cannot be seen, which would stay where they are.
+      insert into global_ring select i, -1, '{}', '{}' from bus b cross join generate_series(0, b.ring_size - 1) i on conflict do nothing;
+      delete from global_ring r where r.global_id = -1;
+    end if;
     delete from global_ring r where r.global_id / 16 <= last / 16 - slots;
     update global_ring r set slot = -1 - r.slot;
     update global_ring r set slot = r.global_id / 16 % slots;

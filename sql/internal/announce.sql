@@ -17,15 +17,14 @@ begin
     into place from channels c cross join settings s where c.id = new.channel_id;
 
   with turn as materialized (
-    select take_global_ids(1, b.ring_size) as global_id, b.ring_size from bus b
+    select t.last_id as global_id, t.slots from take_global_ids(1) t
   ), numbered as (
     update messages m set global_id = (select t.global_id from turn t)
       where m.channel_id = new.channel_id and m.slot = place.slot and m.message_id = new.message_id
   ), windowed as (
-    -- The next in its row, or the first in a row that has left the window. ring_size is up to date in the very statement that
-    -- writes to the ring: see configure().
+    -- The next in its row, or the first in a row that has left the window.
     insert into global_ring as r
-      select t.global_id / 16 % t.ring_size, t.global_id, array[new.channel_id], array[new.message_id] from turn t
+      select t.global_id / 16 % t.slots, t.global_id, array[new.channel_id], array[new.message_id] from turn t
       on conflict (slot) do update set
         global_id = excluded.global_id,
         channel_ids = case when r.global_id / 16 = excluded.global_id / 16 then r.channel_ids || excluded.channel_ids else excluded.channel_ids end,

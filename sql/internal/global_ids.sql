@@ -1,15 +1,21 @@
 -- The last global id that can be seen: that of the row of the window that was begun last. It is kept nowhere else: a counter is
 -- a chain of its versions for as long as any old snapshot lasts, a backup's for example, and each publication would go through
--- all of it. Which row that is, a sequence tells, which knows no versions; but no more than tells: what is rolled back, it
--- does not know.
+-- all of it. Which row that is, a sequence tells, which knows no versions; but no more than tells. What is rolled back it does
+-- not know, and who publishes from an old snapshot, which must fail, sets it back. So the row may not be there, or another may
+-- follow it.
 create or replace function last_global_id() returns bigint
 language plpgsql stable
 as $$
 declare
   last bigint;
 begin
-  select (select r.global_id from global_ring r where r.slot = (n.last_value / 16 % b.ring_size)::int and r.global_id / 16 = n.last_value / 16)
-    into last from newest_global_id n cross join bus b;
+  select (
+      select r.global_id from global_ring r
+      where r.slot = (n.last_value / 16 % b.ring_size)::int and r.global_id / 16 = n.last_value / 16
+        and (r.global_id % 16 < 15 or not exists (
+          select from global_ring t where t.slot = ((n.last_value / 16 + 1) % b.ring_size)::int and t.global_id / 16 = n.last_value / 16 + 1
+        ))
+    ) into last from newest_global_id n cross join bus b;
   if last is null then
     select greatest(max(r.global_id), (select s.expired_global_id from settings s)) into last from global_ring r;
   end if;
@@ -18,22 +24,26 @@ end
 $$;
 
 -- Waits for the turn to give out global ids, which the transaction then has to its end: so they become visible in their order.
--- Returns the last of as many. It is the last of all locks: publish() leaves it to announce(), at commit. slots: of global_ring;
--- with another number than it has now, this takes longer.
-create or replace function take_global_ids(total int, slots int) returns bigint
+-- Returns the last of as many, and the slots that global_ring has: who changes them has the turn, too. It is the last of all
+-- locks: publish() leaves it to announce(), at commit.
+create or replace function take_global_ids(total int, out last_id bigint, out slots int)
 language plpgsql
 as $$
 declare
   newest bigint;
-  last bigint;
 begin
   lock table turn in share update exclusive mode;
   if current_setting('transaction_isolation') <> 'read committed' then
-    -- Fails where configure() has given the window another size since.
+    -- Fails where the window has got another size or was emptied since: all else that was published changed a row of it that
+    -- is about to be written to, which fails, too.
     perform from bus for share;
   end if;
   newest := pg_sequence_last_value('newest_global_id');
-  select r.global_id into last from global_ring r where r.slot = (newest / 16 % slots)::int and r.global_id / 16 = newest / 16;
-  return setval('newest_global_id', coalesce(last, last_global_id()) + total);
+  select b.ring_size, (
+      -- The last that has room left: none can follow it.
+      select r.global_id from global_ring r
+      where r.slot = (newest / 16 % b.ring_size)::int and r.global_id / 16 = newest / 16 and r.global_id % 16 < 15
+    ) into slots, last_id from bus b;
+  last_id := setval('newest_global_id', coalesce(last_id, last_global_id()) + total);
 end
 $$;

@@ -26,6 +26,7 @@ declare
   slots int[];
   heads text[];
   global_before bigint;
+  window_slots int;
   published timestamptz;
   expires bigint;
 begin
@@ -100,10 +101,7 @@ begin
   if has_written then
     set constraints announce immediate;
   end if;
-  -- Before the turn, as in announce(): behind configure(), which waits for those who have it and wait for the turn, nobody may
-  -- wait who has the turn.
-  lock table global_ring in row exclusive mode;
-  select take_global_ids(total, b.ring_size) - total into global_before from bus b;
+  select t.last_id - total, t.slots into global_before, window_slots from take_global_ids(total) t;
   published := clock_timestamp();
 
   if not is_one_channel or not overwrite(c, items, global_before, published) then
@@ -122,12 +120,11 @@ begin
   end if;
 
   insert into global_ring as r
-    select n.block % b.ring_size, least(n.block * 16 + 15, global_before + total),
+    select n.block % window_slots, least(n.block * 16 + 15, global_before + total),
       channel_ids[greatest(n.block * 16 - global_before, 1):n.block * 16 + 15 - global_before],
       ids[greatest(n.block * 16 - global_before, 1):n.block * 16 + 15 - global_before]
-    from bus b
-    cross join generate_series(greatest((global_before + 1) / 16, (global_before + total) / 16 - b.ring_size + 1), (global_before + total) / 16) n(block)
-    -- Only the first of these rows can have been begun before. ring_size: see announce().
+    from generate_series(greatest((global_before + 1) / 16, (global_before + total) / 16 - window_slots + 1), (global_before + total) / 16) n(block)
+    -- Only the first of these rows can have been begun before.
     on conflict (slot) do update set
       global_id = excluded.global_id,
       channel_ids = case when r.global_id / 16 = excluded.global_id / 16 then r.channel_ids || excluded.channel_ids else excluded.channel_ids end,

@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import t from 'tap';
 import { openBus } from '../helpers/bus.js';
 import { createDatabase } from '../helpers/database.js';
+import { until } from '../helpers/until.js';
 import { openSession } from './session.js';
 
 const windowSize = 40;
@@ -72,6 +73,46 @@ t.test('a window that was made smaller does not show again what it had let go of
   }
 });
 
+t.test('the sequence that tells the row of the last global id may tell anything', async (t) => {
+  const { url } = await createDatabase(t);
+  const session = await openSession(t, url);
+  await session.client.query(`select message_bus.configure(max_global_backlog_size => ${windowSize})`);
+  let last = 0;
+  for (const hint of [1, 15, 16, 31, 47, 1_000, 2 ** 40]) {
+    for (const length of [1, 7, 16]) {
+      await session.client.query(`select setval('message_bus.newest_global_id', ${hint})`);
+      t.strictSame(await globalIds(session), upTo(last, windowSize), `${hint}, read`);
+      await publishList(session, length);
+      last += length;
+      await session.client.query(`select setval('message_bus.newest_global_id', ${hint})`);
+      await session.client.query(`select message_bus.publish('/single', '1')`);
+      last += 1;
+      t.strictSame(await globalIds(session), upTo(last, windowSize), `${hint}, then ${length} + 1`);
+    }
+  }
+});
+
+t.test('the window can be given another size by a transaction that others wait for', async (t) => {
+  const { url } = await createDatabase(t);
+  const session = await openSession(t, url);
+  const other = await openSession(t, url);
+  await publishList(session, 100);
+  await session.client.query('begin');
+  await publishList(session, 10);
+  const single = other.client.query(`select message_bus.publish('/single', '1')`);
+  await until(
+    async () =>
+      (await session.value(
+        `select count(*) from pg_locks where not granted and relation = 'message_bus.turn'::regclass`,
+      )) === 1,
+    'it waits for its turn',
+  );
+  await session.client.query(`select message_bus.configure(max_global_backlog_size => ${windowSize})`);
+  await session.client.query('commit');
+  await single;
+  t.strictSame(await globalIds(session), upTo(111, windowSize));
+});
+
 t.test('messages of a schema as the first two migrations leave it are still there after the others', async (t) => {
   const database = await createDatabase(t, { migrated: false });
   await makeFirstSchema(database);
@@ -94,12 +135,52 @@ t.test('messages of a schema as the first two migrations leave it are still ther
   }
 });
 
+t.test('a migration waits for who is publishing', async (t) => {
+  const database = await createDatabase(t, { migrated: false });
+  await makeFirstSchema(database);
+  const older = await openSession(t, database.url);
+  // As publishers did before the last global id was in the window.
+  await database.query(
+    `set search_path = message_bus; ${await migration('0003_cheaper_lists')}; ${await migration('0004_relay_outbox')}; reset search_path`,
+  );
+  await database.query(
+    `insert into message_bus.schema_migration values ('0003_cheaper_lists', '2026-01-03'), ('0004_relay_outbox', '2026-01-04')`,
+  );
+  await older.client.query(`
+    begin;
+    set local search_path = message_bus;
+    lock table turn in share update exclusive mode;
+    update bus set last_global_id = 2540;
+    update channels set last_id = 2540;
+    insert into messages (channel_id, slot, message_id, global_id, published_at, data)
+      select 1, n % 2000, n, n, now(), to_jsonb(n) from generate_series(2501, 2540) n
+      on conflict (channel_id, slot) do update set message_id = excluded.message_id, global_id = excluded.global_id, published_at = excluded.published_at, data = excluded.data;
+    insert into global_ring
+      select min(n) / 16 % ring_size, min(n), array_agg(1), array_agg(n order by n) from bus, generate_series(2501, 2540) n
+      group by n / 16, ring_size
+      on conflict (slot) do update set
+        global_id = case when global_ring.global_id / 16 = excluded.global_id / 16 then global_ring.global_id else excluded.global_id end,
+        channel_ids = case when global_ring.global_id / 16 = excluded.global_id / 16 then global_ring.channel_ids || excluded.channel_ids else excluded.channel_ids end,
+        message_ids = case when global_ring.global_id / 16 = excluded.global_id / 16 then global_ring.message_ids || excluded.message_ids else excluded.message_ids end`);
+  const bus = openBus(t, database.url);
+  const migrated = bus.migrate();
+  await until(async () => (await database.query('select from pg_locks where not granted')).length > 0, 'it waits');
+  await older.client.query('commit');
+  await migrated;
+  t.strictSame(await globalIds(older), upTo(2_540, 2_000));
+  await bus.publish('/old', 'new');
+  t.strictSame(await globalIds(older), upTo(2_541, 2_000));
+});
+
+function migration(name: string): Promise<string> {
+  return readFile(new URL(`../../migrations/${name}.sql`, import.meta.url), 'utf8');
+}
+
 /** With 2500 messages of one channel in it, of which the limits keep 1000, and 2000 in the window. */
 async function makeFirstSchema({ query }: Awaited<ReturnType<typeof createDatabase>>): Promise<void> {
   await query('create schema message_bus');
   for (const name of ['0001_tables', '0002_sweep']) {
-    const text = await readFile(new URL(`../../migrations/${name}.sql`, import.meta.url), 'utf8');
-    await query(`set search_path = message_bus; ${text}; reset search_path`);
+    await query(`set search_path = message_bus; ${await migration(name)}; reset search_path`);
   }
   await query(`
     create table message_bus.schema_migration (name varchar(255) not null primary key, timestamp varchar(255) not null);
