@@ -20,7 +20,7 @@ export async function createDatabase(t: Test, options: { migrated?: boolean } = 
   const template = options.migrated === false ? 'template1' : process.env.POSTBUS_TEST_TEMPLATE;
   if (!server || !template) throw new Error('Run the tests with `npm test`, or `npm test -- <file>`.');
   const name = `test_${randomBytes(8).toString('hex')}`;
-  await asAdmin(server, `create database ${name} template ${template}`);
+  await asAdmin(server, `create database ${name} template ${template} strategy file_copy`);
   const url = databaseUrl(server, name);
   const pool = new pg.Pool({ connectionString: url, max: 40 });
   // Tests end backends; what matters is what the bus makes of it.
