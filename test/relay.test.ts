@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import t, { type Test } from 'tap';
 import { openBus } from './helpers/bus.js';
 import { createDatabase } from './helpers/database.js';
@@ -23,13 +24,15 @@ t.test('nodes killed while they relay: each message is published once, in the or
       for (let i = Math.ceil(Math.random() * 20); i > 0; i--)
         await client.query('select message_bus.publish_later($1, $2)', [`/${n % 3}`, JSON.stringify([publisher, n++])]);
       await client.query('commit');
+      // For the relay to be at work all the time, but not the machine.
+      await delay(Math.random() * 10);
     }
     return n;
   };
   const publishers = sessions.map(publish);
   for (let round = 0; round < 5; round++) {
     const victim = await nodes.relaying();
-    await new Promise((resolve) => setTimeout(resolve, Math.random() * 100));
+    await delay(Math.random() * 100);
     await nodes.kill(victim);
     nodes.start();
   }
