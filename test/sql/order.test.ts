@@ -81,6 +81,7 @@ async function follow(
       const place = nameOf({ channel: String(row.channel), site: row.site ? String(row.site) : null });
       rows.push({ id: Number(row.id), data: String(row.data), place });
     }
+    await pause();
   }
   return rows;
 }
