@@ -21,6 +21,8 @@ export async function startBrowser() {
       '--disable-background-networking',
       '--disable-component-update',
       '--disable-sync',
+      // Pages share processes: to start one costs more than what most pages do in it.
+      '--renderer-process-limit=2',
     ],
   });
 }
