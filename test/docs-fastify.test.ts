@@ -6,22 +6,25 @@ import { toSettings } from '../src/fastify/options.js';
 import { openBus } from './helpers/bus.js';
 import { createDatabase } from './helpers/database.js';
 import { blocksOf, readPage, rowsOf } from './helpers/documentation.js';
-import { runProgram } from './helpers/documented-program.js';
+import { DocumentedPrograms } from './helpers/documented-program.js';
 import { json, send } from './helpers/http.js';
 import { poll } from './helpers/server.js';
 import { until } from './helpers/until.js';
 
 const page = await readPage('docs/fastify.md');
-const programs = blocksOf(page).filter(({ language }) => language === 'ts');
+const sources = blocksOf(page)
+  .filter(({ language }) => language === 'ts')
+  .map(({ text }) => text);
+const programs = new DocumentedPrograms(t, sources);
 
 const noDatabase = 'postgres://nobody@127.0.0.1:1/none';
 
 /** Runs the example that holds these words, until it listens. */
 async function run(t: Test, words: string) {
-  const found = programs.filter(({ text }) => text.includes(words));
+  const found = sources.filter((text) => text.includes(words));
   t.equal(found.length, 1, words);
   const database = await createDatabase(t);
-  const { output } = await runProgram(t, found[0]?.text ?? '', database.url);
+  const { output } = await programs.run(t, found[0] ?? '', database.url);
   const address = () => /http:\/\/127\.0\.0\.1:\d+/.exec(output())?.[0];
   await until(() => address() !== undefined, 'it listens');
   return { ...database, url: address() ?? '' };

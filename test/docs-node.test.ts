@@ -2,12 +2,15 @@ import t, { type Test } from 'tap';
 import ts from 'typescript';
 import { createDatabase } from './helpers/database.js';
 import { blocksOf, readPage, rowsOf } from './helpers/documentation.js';
-import { runProgram } from './helpers/documented-program.js';
+import { DocumentedPrograms } from './helpers/documented-program.js';
 import { poll } from './helpers/server.js';
 import { until } from './helpers/until.js';
 
 const page = await readPage('docs/node.md');
-const programs = blocksOf(page).filter(({ language }) => language === 'ts');
+const sources = blocksOf(page)
+  .filter(({ language }) => language === 'ts')
+  .map(({ text }) => text);
+const programs = new DocumentedPrograms(t, sources);
 const shown: string[] = [];
 
 /** Runs the example that holds these words, until it has printed as many lines. */
@@ -16,11 +19,11 @@ async function run(t: Test, words: string, lines: number): Promise<string[]> {
 }
 
 async function runOnDatabase(t: Test, words: string, lines: number) {
-  const found = programs.filter(({ text }) => text.includes(words));
+  const found = sources.filter((text) => text.includes(words));
   t.equal(found.length, 1, words);
   shown.push(words);
   const { url, query } = await createDatabase(t);
-  const { output } = await runProgram(t, found[0]?.text ?? '', url);
+  const { output } = await programs.run(t, found[0] ?? '', url);
   const printed = () => output().split('\n').slice(0, -1);
   await until(() => printed().length >= lines, `it prints ${lines} lines; so far: ${output()}`);
   return { lines: printed(), query };
@@ -87,7 +90,7 @@ t.test('the example of a bus that is off', async (t) => {
 });
 
 t.test('every example is run', async (t) => {
-  for (const { text } of programs)
+  for (const text of sources)
     t.ok(
       shown.some((words) => text.includes(words)),
       text,

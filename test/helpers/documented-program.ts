@@ -7,25 +7,49 @@ import ts from 'typescript';
 const root = fileURLToPath(new URL('../../', import.meta.url));
 
 /**
- * Compiles TypeScript of a page as strictly as our own and runs it, on a free port in place of 3000. Its output, which
- * begins with the address once it listens, is in `output()`; it is ended with the test, if it has not `ended` by itself.
+ * Programs of a page in TypeScript, compiled as strictly as our own: all at once with the first that is run, since most
+ * of the time goes into the types of libraries. They are modules, of which none sees another.
  */
-export async function runProgram(
-  t: Test,
-  source: string,
-  databaseUrl: string,
-): Promise<{ output: () => string; ended: Promise<number | null> }> {
-  // Inside the package, where it finds itself by its name.
-  const folder = await mkdtemp(`${root}test/program-`);
-  t.teardown(() => rm(folder, { recursive: true }));
-  const file = `${folder}/program.mts`;
-  await writeFile(
-    file,
-    source.replace('await app.listen({ port: 3000 })', 'console.log(await app.listen({ port: 0 }))'),
-  );
-  t.strictSame(compile(file), [], 'it compiles');
+export class DocumentedPrograms {
+  readonly #sources: readonly string[];
+  #compiled: CompiledPrograms | undefined;
 
-  const child = spawn(process.execPath, [file.replace('.mts', '.mjs')], {
+  constructor(t: Test, sources: readonly string[]) {
+    this.#sources = sources;
+    t.teardown(() => this.#compiled && rm(this.#compiled.folder, { recursive: true }));
+  }
+
+  /**
+   * Runs one of them, on a free port in place of 3000. Its output, which begins with the address once it listens, is in
+   * `output()`; it is ended with the test, if it has not `ended` by itself.
+   */
+  async run(t: Test, source: string, databaseUrl: string): Promise<Running> {
+    this.#compiled ??= await compile(this.#sources);
+    const program = this.#compiled.programs.get(source);
+    if (program === undefined) throw new Error('the program is not one of the page');
+    t.strictSame(program.complaints, [], 'it compiles');
+    return start(t, program.file, databaseUrl);
+  }
+}
+
+/** Compiles and runs a single one. */
+export function runProgram(t: Test, source: string, databaseUrl: string): Promise<Running> {
+  return new DocumentedPrograms(t, [source]).run(t, source, databaseUrl);
+}
+
+export interface Running {
+  output: () => string;
+  ended: Promise<number | null>;
+}
+
+interface CompiledPrograms {
+  folder: string;
+  /** By source: the JavaScript, and what the compiler has to say. */
+  programs: Map<string, { file: string; complaints: string[] }>;
+}
+
+function start(t: Test, file: string, databaseUrl: string): Running {
+  const child = spawn(process.execPath, [file], {
     env: { ...process.env, DATABASE_URL: databaseUrl },
   });
   const ended = new Promise<number | null>((resolve) => child.once('close', resolve));
@@ -44,22 +68,22 @@ export async function runProgram(
 
 const { config } = ts.readConfigFile(`${root}tsconfig.json`, ts.sys.readFile);
 const options = { ...ts.convertCompilerOptionsFromJson(config.compilerOptions, root).options, noEmit: false };
-const host = ts.createCompilerHost(options);
 
-// The programs of a page share their libraries: most of the time goes into reading those.
-const { getSourceFile } = host;
-const libraries = new Map<string, ts.SourceFile | undefined>();
-host.getSourceFile = (name, ...rest) => {
-  if (!name.endsWith('.d.ts')) return getSourceFile(name, ...rest);
-  if (!libraries.has(name)) libraries.set(name, getSourceFile(name, ...rest));
-  return libraries.get(name);
-};
-
-/** Writes the JavaScript beside it; answers what the compiler has to say. */
-function compile(file: string): string[] {
-  const program = ts.createProgram([file], options, host);
-  const { diagnostics } = program.emit();
-  return [...ts.getPreEmitDiagnostics(program), ...diagnostics].map(({ messageText }) =>
-    ts.flattenDiagnosticMessageText(messageText, '\n'),
-  );
+async function compile(sources: readonly string[]): Promise<CompiledPrograms> {
+  // Inside the package, where they find it by its name.
+  const folder = await mkdtemp(`${root}test/program-`);
+  const files = sources.map((_, i) => `${folder}/${i}.mts`);
+  for (const [i, file] of files.entries()) {
+    const listening = 'console.log(await app.listen({ port: 0 }))';
+    await writeFile(file, (sources[i] ?? '').replace('await app.listen({ port: 3000 })', listening));
+  }
+  const program = ts.createProgram(files, options);
+  const diagnostics = [...ts.getPreEmitDiagnostics(program), ...program.emit().diagnostics];
+  const programs = sources.map((source, i) => {
+    // What concerns none of them concerns all.
+    const its = diagnostics.filter(({ file }) => file?.fileName === files[i] || !files.includes(file?.fileName ?? ''));
+    const complaints = its.map(({ messageText }) => ts.flattenDiagnosticMessageText(messageText, '\n'));
+    return [source, { file: `${folder}/${i}.mjs`, complaints }] as const;
+  });
+  return { folder, programs: new Map(programs) };
 }
