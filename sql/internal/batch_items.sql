@@ -12,10 +12,6 @@ begin atomic
   )) with ordinality i(channel, data, user_ids, group_ids, client_ids, site_id, max_backlog_size, max_backlog_age, n);
 end;
 
-create or replace function to_publications(messages jsonb) returns publication[] language sql immutable
-return (select array_agg((i.site, i.channel, i.data, i.user_ids, i.group_ids, i.client_ids, i.max_backlog_size, i.max_backlog_age)::publication order by i.n)
-  from batch_items(messages) i);
-
 create or replace function is_id_list(ids jsonb) returns boolean language sql immutable
 return ids is null or jsonb_typeof(ids) = 'null'
   or jsonb_typeof(ids) = 'array' and not jsonb_path_exists(ids, 'strict $[*] ? (@.type() != "string" && @.type() != "number")', '{}', true);
@@ -61,7 +57,7 @@ begin
 end
 $$;
 
--- The same for whoever may send anything: raises what is wrong with it.
+-- The messages of publish_many(), checked: raises what is wrong with the first that is.
 create or replace function checked_publications(messages jsonb) returns publication[]
 language plpgsql immutable
 as $$

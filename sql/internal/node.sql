@@ -17,17 +17,19 @@ create or replace function publish_batch(messages jsonb) returns bigint[]
 language plpgsql security definer set search_path from current set client_min_messages = error set lock_timeout = '500ms'
 as $$
 declare
-  items publication[] := to_publications(messages);
+  items publication[];
   m publication;
   id bigint;
 begin
+  select array_agg((i.site, i.channel, i.data, i.user_ids, i.group_ids, i.client_ids, i.max_backlog_size, i.max_backlog_age)::publication order by i.n)
+    into items from batch_items(messages) i;
   if cardinality(items) > 1 then
     return publish_list(items);
   end if;
   -- In half the time.
   m := items[1];
   id := publish(m.channel, m.data, m.user_ids, m.group_ids, m.client_ids, nullif(m.site, ''), m.max_backlog_size, m.max_backlog_age);
-  -- Now, while the wait for the counter is bounded.
+  -- Now, while the wait for the turn is bounded.
   set constraints announce immediate;
   return array[id];
 end

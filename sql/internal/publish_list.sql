@@ -29,13 +29,15 @@ declare
   window_slots int;
   published timestamptz;
   expires bigint;
+  lines text[];
+  bytes bigint;
 begin
   if total is null then
     return '{}';
   end if;
   select * into s from settings;
-  select min(u.site) = max(u.site) and min(u.channel) = max(u.channel) and count(u.max_backlog_size) = 0
-    into is_one_channel from unnest(items) u;
+  is_one_channel := not exists (
+    select from unnest(items) u where u.channel <> items[1].channel or u.site <> items[1].site or u.max_backlog_size is not null);
   if is_one_channel then
     -- What is inserted of a channel that is there already says how much to add. first_id may be less than 1 then.
     insert into channels as t (site_id, channel, last_id, first_id, ring_size)
@@ -132,24 +134,29 @@ begin
 
   expires := microseconds(published + make_interval(secs => s.max_backlog_age));
   -- Lines over 1900 bytes go without their data. What is left is at most 2141 bytes, with the longest names: a payload
-  -- then has at most 5700 + 2141 bytes of them, and 67 of its hash. The sum is over the rows as unnest() gives them.
-  perform pg_notify(s.notify_channel, sign_payload(p.lines, s.notify_key))
+  -- then has at most 5700 + 2141 bytes of them, and 67 of its hash. In the order in which unnest() gives them.
+  select array_agg(l.line), sum(octet_length(l.line) + 1) into lines, bytes
   from (
-    select string_agg(l.line, E'\n' order by l.n) as lines
+    select case when octet_length(f.line) <= 1900 then f.line else without_data(f.line) end as line
     from (
-      select f.n, f.line, sum(octet_length(f.line) + 1) over (rows unbounded preceding) / 5700 as part
+      select message_line(global_before + u.n, ids[u.n], heads[u.n],
+        case when u.max_backlog_age is null then expires else microseconds(published + make_interval(secs => u.max_backlog_age)) end,
+        u.user_ids, u.group_ids, u.client_ids, case when pg_column_size(u.data) < 2000 then u.data::text else '' end) as line
+      from unnest(items) with ordinality u(site, channel, data, user_ids, group_ids, client_ids, max_backlog_size, max_backlog_age, n) offset 0
+    ) f
+  ) l;
+  if bytes <= 5700 then
+    perform pg_notify(s.notify_channel, sign_payload(array_to_string(lines, E'\n'), s.notify_key));
+  else
+    perform pg_notify(s.notify_channel, sign_payload(p.lines, s.notify_key))
+    from (
+      select string_agg(l.line, E'\n' order by l.n) as lines
       from (
-        select f.n, case when octet_length(f.full_line) <= 1900 then f.full_line else without_data(f.full_line) end as line
-        from (
-          select u.n, message_line(global_before + u.n, ids[u.n], heads[u.n],
-            case when u.max_backlog_age is null then expires else microseconds(published + make_interval(secs => u.max_backlog_age)) end,
-            u.user_ids, u.group_ids, u.client_ids, case when pg_column_size(u.data) < 2000 then u.data::text else '' end) as full_line
-          from unnest(items) with ordinality u(site, channel, data, user_ids, group_ids, client_ids, max_backlog_size, max_backlog_age, n) offset 0
-        ) f
-      ) f
-    ) l
-    group by l.part order by l.part
-  ) p;
+        select u.line, u.n, sum(octet_length(u.line) + 1) over (order by u.n) / 5700 as part from unnest(lines) with ordinality u(line, n)
+      ) l
+      group by l.part order by l.part
+    ) p;
+  end if;
 
   if due <> '{}' then
     perform trim_channel(t.id, coalesce(t.max_backlog_size, s.max_backlog_size)) from channels t where t.id = any (due);
@@ -163,8 +170,9 @@ $$;
 
 -- Puts a list into the slots of a channel, whose last ids it has been given, where there are messages in all of them: in the
 -- order of the index, without a look-up for each. False where there are not, or where the list goes round more than once.
+-- Runs with the settings of publish_list().
 create or replace function overwrite(c channels, items publication[], global_before bigint, published timestamptz) returns boolean
-language plpgsql set enable_seqscan = off set jit = off set plan_cache_mode = force_generic_plan
+language plpgsql
 as $$
 declare
   total int := cardinality(items);
