@@ -1,15 +1,12 @@
--- The window over all channels takes a row for each 16 global ids, not one each: global_id is the first that is in it, the others
--- follow. Its slots are of such rows: one more than fit, as the window begins and ends in the middle of a row.
+-- A list of messages takes a row for each 16 of them in the window over all channels, not one each. A row lies in the slot of
+-- its first message. The 15 more slots keep it until the last of its messages has left the window.
 alter table global_ring alter channel_id type bigint[] using array[channel_id], alter message_id type bigint[] using array[message_id];
 alter table global_ring rename channel_id to channel_ids;
 alter table global_ring rename message_id to message_ids;
-alter table bus alter ring_size set default 126;
-update bus set ring_size = (ring_size + 14::bigint) / 16 + 1;
+alter table bus alter ring_size set default 2015;
+update bus set ring_size = ring_size + 15;
 update global_ring set slot = -1 - slot;
-insert into global_ring
-  select min(r.global_id) / 16 % b.ring_size, min(r.global_id), array_agg(r.channel_ids[1] order by r.global_id), array_agg(r.message_ids[1] order by r.global_id)
-  from global_ring r cross join bus b group by r.global_id / 16, b.ring_size;
-delete from global_ring where slot < 0;
+update global_ring r set slot = r.global_id % b.ring_size from bus b;
 
 -- Messages up to here had left the window when its size was changed: with a larger one, their rows may still lie there.
 alter table bus add passed_global_id bigint not null default 0;

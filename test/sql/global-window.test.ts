@@ -3,29 +3,12 @@ import t from 'tap';
 import { openBus } from '../helpers/bus.js';
 import { createDatabase } from '../helpers/database.js';
 import { until } from '../helpers/until.js';
+import { globalIds, publishList, upTo } from './global-ids.js';
 import { openSession } from './session.js';
 
 const windowSize = 40;
 // In the window a row holds this many messages of a list.
 const rowSize = 16;
-
-type Session = Awaited<ReturnType<typeof openSession>>;
-
-async function globalIds(session: Session, after = 0): Promise<number[]> {
-  return (await session.rows(`select global_id from message_bus.global_backlog(${after})`)).map((row) =>
-    Number(Object(row).global_id),
-  );
-}
-
-function upTo(last: number, count: number): number[] {
-  const length = Math.min(last, count);
-  return Array.from({ length }, (_, i) => last - length + 1 + i);
-}
-
-async function publishList(session: Session, length: number): Promise<void> {
-  const list = Array.from({ length }, (_, i) => ({ channel: `/${i % 3}`, data: i }));
-  await session.client.query('select message_bus.publish_many($1)', [JSON.stringify(list)]);
-}
 
 t.test('the global window holds the last messages, however long the lists that they came in', async (t) => {
   const { url } = await createDatabase(t);
@@ -135,42 +118,53 @@ t.test('messages of a schema as the first two migrations leave it are still ther
   }
 });
 
-t.test('a migration waits for who is publishing', async (t) => {
-  const database = await createDatabase(t, { migrated: false });
-  await makeFirstSchema(database);
-  const older = await openSession(t, database.url);
-  // As publishers did before the last global id was in the window.
-  await database.query(
-    `set search_path = message_bus; ${await migration('0003_cheaper_lists')}; ${await migration('0004_relay_outbox')}; reset search_path`,
-  );
-  await database.query(
-    `insert into message_bus.schema_migration values ('0003_cheaper_lists', '2026-01-03'), ('0004_relay_outbox', '2026-01-04')`,
-  );
-  await older.client.query(`
-    begin;
-    set local search_path = message_bus;
-    lock table turn in share update exclusive mode;
-    update bus set last_global_id = 2540;
-    update channels set last_id = 2540;
-    insert into messages (channel_id, slot, message_id, global_id, published_at, data)
-      select 1, n % 2000, n, n, now(), to_jsonb(n) from generate_series(2501, 2540) n
-      on conflict (channel_id, slot) do update set message_id = excluded.message_id, global_id = excluded.global_id, published_at = excluded.published_at, data = excluded.data;
+// As publishers wrote lists of 40 messages before: rows by place in the list, in the slot of their first message, or by block.
+const ringsBefore = {
+  list: `insert into global_ring
+    select min(n) % ring_size, min(n), array_agg(1), array_agg(n order by n) from bus, generate_series(2501, 2540) n
+    group by (n - 2501) / 16, ring_size
+    on conflict (slot) do update set
+      global_id = excluded.global_id, channel_ids = excluded.channel_ids, message_ids = excluded.message_ids`,
+  block: `update bus set ring_size = 126;
+    delete from global_ring;
     insert into global_ring
-      select min(n) / 16 % ring_size, min(n), array_agg(1), array_agg(n order by n) from bus, generate_series(2501, 2540) n
-      group by n / 16, ring_size
-      on conflict (slot) do update set
-        global_id = case when global_ring.global_id / 16 = excluded.global_id / 16 then global_ring.global_id else excluded.global_id end,
-        channel_ids = case when global_ring.global_id / 16 = excluded.global_id / 16 then global_ring.channel_ids || excluded.channel_ids else excluded.channel_ids end,
-        message_ids = case when global_ring.global_id / 16 = excluded.global_id / 16 then global_ring.message_ids || excluded.message_ids else excluded.message_ids end`);
-  const bus = openBus(t, database.url);
-  const migrated = bus.migrate();
-  await until(async () => (await database.query('select from pg_locks where not granted')).length > 0, 'it waits');
-  await older.client.query('commit');
-  await migrated;
-  t.strictSame(await globalIds(older), upTo(2_540, 2_000));
-  await bus.publish('/old', 'new');
-  t.strictSame(await globalIds(older), upTo(2_541, 2_000));
-});
+    select min(n) / 16 % 126, min(n), array_agg(1), array_agg(n order by n) from generate_series(501, 2540) n
+    group by n / 16 having min(n) / 16 > 2540 / 16 - 126`,
+};
+for (const [shape, write] of Object.entries(ringsBefore)) {
+  t.test(`a migration waits for who is publishing, and finds rows by ${shape}`, async (t) => {
+    const database = await createDatabase(t, { migrated: false });
+    await makeFirstSchema(database);
+    const older = await openSession(t, database.url);
+    await database.query(
+      `set search_path = message_bus; ${await migration('0003_cheaper_lists')}; ${await migration('0004_relay_outbox')}; reset search_path`,
+    );
+    await database.query(
+      `insert into message_bus.schema_migration values ('0003_cheaper_lists', '2026-01-03'), ('0004_relay_outbox', '2026-01-04')`,
+    );
+    await older.client.query(`
+      begin;
+      set local search_path = message_bus;
+      lock table turn in share update exclusive mode;
+      update bus set last_global_id = 2540;
+      update channels set last_id = 2540;
+      insert into messages (channel_id, slot, message_id, global_id, published_at, data)
+        select 1, n % 2000, n, n, now(), to_jsonb(n) from generate_series(2501, 2540) n
+        on conflict (channel_id, slot) do update set
+          message_id = excluded.message_id, global_id = excluded.global_id, published_at = excluded.published_at, data = excluded.data;
+      ${write}`);
+    const bus = openBus(t, database.url);
+    const migrated = bus.migrate();
+    await until(async () => (await database.query('select from pg_locks where not granted')).length > 0, 'it waits');
+    await older.client.query('commit');
+    await migrated;
+    t.strictSame(await globalIds(older), upTo(2_540, 2_000));
+    await bus.publish('/old', 'new');
+    t.strictSame(await globalIds(older), upTo(2_541, 2_000));
+    for (const size of [3_000, 100]) await bus.configure({ maxGlobalBacklogSize: size });
+    t.strictSame(await globalIds(older), upTo(2_541, 100));
+  });
+}
 
 function migration(name: string): Promise<string> {
   return readFile(new URL(`../../migrations/${name}.sql`, import.meta.url), 'utf8');

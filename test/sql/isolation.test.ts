@@ -2,14 +2,10 @@ import t from 'tap';
 import { openBus } from '../helpers/bus.js';
 import { createDatabase } from '../helpers/database.js';
 import { until } from '../helpers/until.js';
-import { openSession, type Session } from './session.js';
+import { globalIds, publishList, upTo } from './global-ids.js';
+import { openSession } from './session.js';
 
 const conflict = { code: '40001' };
-
-async function publishMany(session: Session, length: number): Promise<void> {
-  const list = Array.from({ length }, (_, i) => ({ channel: `/${i % 3}`, data: i }));
-  await session.value('select message_bus.publish_many($1)', [JSON.stringify(list)]);
-}
 
 for (const level of ['repeatable read', 'serializable']) {
   t.test(`${level}: publishing fails where the bus has moved on, leaves nothing, and can be tried again`, async (t) => {
@@ -59,18 +55,14 @@ t.test('repeatable read: who fails for what was published meanwhile leaves the g
     { before: 1, meanwhile: 16 },
     { before: 1, meanwhile: 3_000 },
   ]) {
-    await publishMany(other, before);
+    await publishList(other, before);
     await own.client.query('begin isolation level repeatable read');
     await own.value(`select message_bus.publish('/own', '0')`);
-    await publishMany(other, meanwhile);
+    await publishList(other, meanwhile);
     await t.rejects(own.client.query('commit'), conflict);
     await other.value(`select message_bus.publish('/single', '0')`);
     last += before + meanwhile + 1;
-    const length = Math.min(last, 2000);
-    t.strictSame(
-      await other.column('select global_id from message_bus.global_backlog()'),
-      Array.from({ length }, (_, i) => last - length + 1 + i),
-    );
+    t.strictSame(await globalIds(other), upTo(last, 2_000));
   }
 });
 
@@ -78,35 +70,32 @@ t.test('repeatable read: no global id comes again for what was published and dro
   const { url } = await createDatabase(t);
   const own = await openSession(t, url);
   const other = await openSession(t, url);
-  await publishMany(other, 15);
+  await publishList(other, 15);
   await own.client.query('begin isolation level repeatable read');
   await own.value(`select message_bus.publish('/own', '0')`);
-  await publishMany(other, 5);
+  await publishList(other, 5);
   await other.value('select message_bus.expire_all_backlogs()');
   await t.rejects(own.client.query('commit'), conflict);
   await other.value(`select message_bus.publish('/single', '0')`);
-  t.strictSame(await other.column('select global_id from message_bus.global_backlog()'), [21]);
+  t.strictSame(await globalIds(other), [21]);
 });
 
 t.test('repeatable read: the window gets another size with all that is in it, or none', async (t) => {
   const { url } = await createDatabase(t);
   const own = await openSession(t, url);
   const other = await openSession(t, url);
-  await publishMany(other, 15 + 4 * 16);
+  await publishList(other, 15 + 4 * 16);
   const resize = 'select message_bus.configure(max_global_backlog_size => 20)';
   await own.client.query('begin isolation level repeatable read');
   await own.value('select 1 from pg_class limit 1');
-  await publishMany(other, 1);
+  await publishList(other, 1);
   await t.rejects(own.value(resize), conflict);
   await own.client.query('rollback');
   await own.client.query('begin isolation level repeatable read');
   await own.value(resize);
   await own.client.query('commit');
   await other.value(`select message_bus.publish('/single', '0')`);
-  t.strictSame(
-    await other.column('select global_id from message_bus.global_backlog()'),
-    Array.from({ length: 20 }, (_, i) => 62 + i),
-  );
+  t.strictSame(await globalIds(other), upTo(81, 20));
 });
 
 t.test('repeatable read: a reader keeps to what it first saw', async (t) => {
