@@ -8,6 +8,8 @@ language plpgsql security definer set search_path from current set client_min_me
 as $$
 declare
   place record;
+  next_global_id bigint;
+  notified text;
 begin
   if current_setting('postbus.outbox', true) in ('waiting', 'mixed', 'postponed') then
     perform lock_outbox_channels();
@@ -30,15 +32,14 @@ begin
         channel_ids = case when r.global_id / 16 = excluded.global_id / 16 then r.channel_ids || excluded.channel_ids else excluded.channel_ids end,
         message_ids = case when r.global_id / 16 = excluded.global_id / 16 then r.message_ids || excluded.message_ids else excluded.message_ids end
   )
-  select t.global_id, place.clear_every as every,
-      pg_notify(place.notify_channel, sign_payload(case when octet_length(l.line) <= 7900 then l.line else without_data(l.line) end, place.notify_key))::text
-    into place from turn t cross join lateral (
+  select t.global_id, pg_notify(place.notify_channel, sign_payload(case when octet_length(l.line) <= 7900 then l.line else without_data(l.line) end, place.notify_key))::text
+    into next_global_id, notified from turn t cross join lateral (
       -- pg_column_size may be the compressed size: it spares turning the largest ones into text, no more.
       select message_line(t.global_id, new.message_id, place.head, place.expires, new.user_ids, new.group_ids, new.client_ids,
         case when pg_column_size(new.data) < 8000 then new.data::text else '' end) as line offset 0
     ) l;
-  if place.global_id % place.every = 0 then
-    perform sweep(least(2 * place.every::bigint, 10000)::int);
+  if next_global_id % place.clear_every = 0 then
+    perform sweep(least(2 * place.clear_every::bigint, 10000)::int);
   end if;
   return null;
 end

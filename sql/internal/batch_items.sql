@@ -1,11 +1,8 @@
--- The messages of publish_many() as rows, numbered from 1; is_batch_item() has looked at their types.
-create or replace function batch_items(messages jsonb) returns table (
-  n bigint, site text, channel text, data jsonb, user_ids text[], group_ids text[], client_ids text[],
-  site_id text, max_backlog_size int, max_backlog_age int
-) language sql immutable
+-- The messages of publish_many(), numbered from 1, with site_id as it was given; is_batch_item() has looked at their types.
+create or replace function batch_publications(messages jsonb) returns table (n bigint, item publication, site_id text) language sql immutable
 begin atomic
-  select i.n, site_of(i.site_id, i.channel), i.channel, coalesce(i.data, 'null'), i.user_ids, i.group_ids, i.client_ids,
-    i.site_id, i.max_backlog_size, i.max_backlog_age
+  select i.n, (site_of(i.site_id, i.channel), i.channel, coalesce(i.data, 'null'), i.user_ids, i.group_ids, i.client_ids,
+    i.max_backlog_size, i.max_backlog_age)::publication, i.site_id
   from rows from (jsonb_to_recordset(messages) as (
     channel text, data jsonb, user_ids text[], group_ids text[], client_ids text[],
     site_id text, max_backlog_size int, max_backlog_age int
@@ -77,13 +74,14 @@ begin
       message = format('messages[%s]%s', bad.i, batch_item_fault(bad.m)),
       hint = 'A message is an object with channel (text) and data, and if need be user_ids, group_ids, client_ids (lists of text or numbers), site_id (text), max_backlog_size, max_backlog_age (whole numbers).';
   end if;
-  select array_agg((i.site, i.channel, i.data, i.user_ids, i.group_ids, i.client_ids, i.max_backlog_size, i.max_backlog_age)::publication order by i.n),
-      min(i.n) filter (where not is_message(i.channel, i.user_ids, i.group_ids, i.client_ids, i.site_id, i.max_backlog_size, i.max_backlog_age))
-    into items, first_bad from batch_items(messages) i;
+  select array_agg(p.item order by p.n),
+      min(p.n) filter (where not is_message((p.item).channel, (p.item).user_ids, (p.item).group_ids, (p.item).client_ids, p.site_id,
+        (p.item).max_backlog_size, (p.item).max_backlog_age))
+    into items, first_bad from batch_publications(messages) p;
   if first_bad is not null then
-    select i.* into bad from batch_items(messages) i where i.n = first_bad;
-    perform check_message(bad.channel, bad.user_ids, bad.group_ids, bad.client_ids, bad.site_id, bad.max_backlog_size, bad.max_backlog_age,
-      format('messages[%s].', bad.n - 1));
+    perform check_message((p.item).channel, (p.item).user_ids, (p.item).group_ids, (p.item).client_ids, p.site_id,
+        (p.item).max_backlog_size, (p.item).max_backlog_age, format('messages[%s].', p.n - 1))
+      from batch_publications(messages) p where p.n = first_bad;
   end if;
   return items;
 end

@@ -21,8 +21,7 @@ declare
   m publication;
   id bigint;
 begin
-  select array_agg((i.site, i.channel, i.data, i.user_ids, i.group_ids, i.client_ids, i.max_backlog_size, i.max_backlog_age)::publication order by i.n)
-    into items from batch_items(messages) i;
+  select array_agg(p.item order by p.n) into items from batch_publications(messages) p;
   if cardinality(items) > 1 then
     return publish_list(items);
   end if;
