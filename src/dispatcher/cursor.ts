@@ -21,8 +21,9 @@ interface Held {
   lastId: number;
 }
 
-// While a cursor reads, it keeps at most so many live batches; beyond, it reads again.
-const maxHeld = 1000;
+// While a cursor reads, it keeps at most so many live batches, some 50 bytes each; beyond, it reads again. All cursors of
+// a crowd that comes to a busy channel may be reading at the same time.
+const maxHeld = 100;
 
 /**
  * One reader's place in a feed. It is registered before its backlog is read; what comes live meanwhile is held, and
@@ -41,6 +42,7 @@ export class Cursor {
     private readonly sink: Sink,
   ) {
     this.position = position;
+    feed.hold();
   }
 
   /**
@@ -61,8 +63,7 @@ export class Cursor {
     if (this.#closed) return;
     this.#closed = true;
     this.#held = undefined;
-    this.feed.cursors.delete(this);
-    if (this.feed.cursors.size === 0) this.feed.idleSince = Date.now();
+    this.feed.release(this);
   }
 
   fail(error: unknown): void {

@@ -4,12 +4,12 @@ import type { Reader, ReadResult } from '../reader.js';
 import { ChannelSource } from './channel-source.js';
 import { Cursor, type Sink } from './cursor.js';
 import { Feed, type FeedContext, type Source } from './feed.js';
+import { IdleFeeds } from './idle-feeds.js';
 import { Tails } from './tails.js';
 
 // Feeds that nobody waits on are kept for so long, for pollers that come back without having to ask the database.
 const idleFeedMs = 120_000;
 const sweepMs = 30_000;
-const minFeeds = 50_000;
 const maxRetryMs = 2_000;
 // That many cursors are served before other work of the process is looked at.
 const cursorsPerTurn = 256;
@@ -36,7 +36,10 @@ export class Dispatcher {
   #closed = false;
   /** Global id of the last notice; undefined after a (re)connect, until the next one. */
   #globalId: number | undefined;
-  #maxFeeds = minFeeds;
+  readonly #idle = new IdleFeeds((feed) => {
+    feed.source.forget();
+    this.#feeds.delete(feed.key);
+  });
   readonly #tails = new Tails();
   #sweeper: NodeJS.Timeout | undefined;
   readonly #unflushed = new Set<Feed>();
@@ -45,6 +48,10 @@ export class Dispatcher {
     connection: () => this.#connection,
     isOff: () => this.isOff,
     flushSoon: (feed) => this.#flushSoon(feed),
+    used: (feed) => this.#idle.delete(feed),
+    idle: (feed) => {
+      if (feed !== this.#all && !this.#closed) this.#idle.add(feed);
+    },
     readFailed: (error, failures) => this.#readFailed(error, failures),
   };
 
@@ -89,10 +96,9 @@ export class Dispatcher {
         tails: this.#tails,
         connection: this.#context.connection,
       });
-      feed = new Feed(source, this.#context);
+      feed = new Feed(source, this.#context, key);
       this.#feeds.set(key, feed);
       this.#scheduleSweep();
-      if (this.#feeds.size === this.#maxFeeds) setImmediate(() => this.#forgetAllIdle());
     }
     return new Cursor(feed, position, sink);
   }
@@ -145,10 +151,11 @@ export class Dispatcher {
     this.#globalId = undefined;
     this.#tails.forget();
     for (const [key, feed] of this.#feeds) {
-      if (feed.cursors.size === 0) this.#feeds.delete(key);
+      if (!feed.isUsed) this.#feeds.delete(key);
       else feed.catchUp();
     }
-    if (this.#all?.cursors.size === 0) this.#all = undefined;
+    this.#idle.clear();
+    if (this.#all && !this.#all.isUsed) this.#all = undefined;
     this.#all?.catchUp();
   }
 
@@ -165,6 +172,7 @@ export class Dispatcher {
     }
     this.#retries.clear();
     this.#feeds.clear();
+    this.#idle.clear();
     this.#all = undefined;
     this.#tails.forget();
   }
@@ -207,23 +215,8 @@ export class Dispatcher {
 
   #scheduleSweep(): void {
     this.#sweeper ??= setInterval(() => {
-      this.#forgetIdle(Date.now() - idleFeedMs);
+      this.#idle.sweep(Date.now() - idleFeedMs);
     }, sweepMs).unref();
-  }
-
-  /** Somebody asks for ever new channels. Not in open(): cursors that are about to start look idle there. */
-  #forgetAllIdle(): void {
-    this.#forgetIdle(Number.POSITIVE_INFINITY);
-    // Not to look through all of them each time.
-    this.#maxFeeds = Math.max(minFeeds, 2 * this.#feeds.size);
-  }
-
-  #forgetIdle(since: number): void {
-    for (const [key, feed] of this.#feeds) {
-      if (feed.cursors.size > 0 || feed.idleSince >= since) continue;
-      feed.source.forget();
-      this.#feeds.delete(key);
-    }
   }
 }
 

@@ -31,6 +31,10 @@ export interface FeedContext {
   isOff(): boolean;
   /** Calls the feed's flushSome(), from the end of this turn of the event loop on, until it is done. */
   flushSoon(feed: Feed): void;
+  /** The feed has a cursor, opened a moment ago. */
+  used(feed: Feed): void;
+  /** The last cursor of the feed was closed: the feed may be forgotten. */
+  idle(feed: Feed): void;
   /** A read failed; resolves to whether to try again, when it is time to. */
   readFailed(error: unknown, failures: number): Promise<boolean>;
 }
@@ -43,6 +47,9 @@ interface Round {
   lastId: number;
 }
 
+// While a feed reads, or does not know its place yet, at most so many notices wait in memory; beyond, the feed reads again.
+const maxEarly = 1000;
+
 /**
  * One channel, or the whole bus, as this node sees it: the last id it has dispatched, and who waits for the next.
  * Messages go out strictly one after the other, those of one turn together; wherever one is missing or came without its
@@ -52,24 +59,43 @@ export class Feed {
   readonly cursors = new Set<Cursor>();
   /** The last id dispatched; undefined until a read has told. */
   lastId: number | undefined;
-  /** When the last cursor left: feeds that nobody asks for are forgotten. */
-  idleSince = Date.now();
+  /** When the last cursor was closed, in ms of our clock. */
+  idleSince = 0;
 
   /** The connection() without a break in which lastId is known to be the last one, but for those on their way. */
   #syncedIn = 0;
   #catchingUp = false;
   #catchUpWanted = false;
   #isBehind = false;
-  /** What arrived ahead of its turn, by id. */
-  #early = new Map<number, Notice>();
+  /** Notices that arrived ahead of their turn, by id; undefined for none, because most feeds never have any. */
+  #early: Map<number, Notice> | undefined;
   /** Dispatched in this turn of the event loop, not yet handed to the cursors. */
   #turn: StoredMessage[] = [];
   #round: Round | undefined;
+  /** Number of cursors that are open, also those that are not started yet. */
+  #users = 0;
 
   constructor(
     readonly source: Source,
     readonly context: FeedContext,
+    /** Under which the dispatcher keeps it. */
+    readonly key = '',
   ) {}
+
+  get isUsed(): boolean {
+    return this.#users > 0;
+  }
+
+  /** A cursor was opened here. */
+  hold(): void {
+    if (this.#users++ === 0) this.context.used(this);
+  }
+
+  /** A cursor was closed. */
+  release(cursor: Cursor): void {
+    this.cursors.delete(cursor);
+    if (--this.#users === 0) this.context.idle(this);
+  }
 
   /** Called by a cursor that begins here. */
   enter(cursor: Cursor): void {
@@ -95,7 +121,7 @@ export class Feed {
   /** A message was published. */
   announce(id: number, notice: Notice): void {
     if (this.lastId === undefined || this.#catchingUp) {
-      this.#early.set(id, notice);
+      this.#keepEarly(id, notice);
     } else if (id <= this.lastId) {
       return;
     } else if (this.cursors.size === 0) {
@@ -107,7 +133,7 @@ export class Feed {
     } else if (id === this.lastId + 1 && notice.message) {
       this.#dispatch(id, notice, notice.message);
     } else {
-      this.#early.set(id, notice);
+      this.#keepEarly(id, notice);
       this.catchUp();
     }
   }
@@ -140,7 +166,7 @@ export class Feed {
     this.#syncedIn = connection;
     this.#dispatchEarly();
     const now = this.context.connection();
-    if (this.#early.size > 0 || (now !== 0 && now !== connection)) this.catchUp();
+    if (this.#early || this.#catchUpWanted || (now !== 0 && now !== connection)) this.catchUp();
   }
 
   /** Reads what may have been missed, again until nothing is. */
@@ -155,14 +181,14 @@ export class Feed {
     this.flush();
     this.lastId = lastId;
     this.source.forget();
-    this.#early.clear();
+    this.#early = undefined;
     for (const cursor of this.cursors) cursor.moveBack(lastId);
   }
 
   async #readUntilLast(from: number): Promise<void> {
     this.#catchingUp = true;
     let failures = 0;
-    for (let after = from; this.#catchUpWanted || this.#early.size > 0; after = this.lastId ?? after) {
+    for (let after = from; this.#catchUpWanted || this.#early; after = this.lastId ?? after) {
       this.#catchUpWanted = false;
       const connection = this.context.connection();
       try {
@@ -177,7 +203,7 @@ export class Feed {
         failures = 0;
       } catch (error) {
         this.#catchUpWanted = await this.context.readFailed(error, ++failures);
-        if (!this.#catchUpWanted) this.#early.clear();
+        if (!this.#catchUpWanted) this.#early = undefined;
       }
     }
     this.#catchingUp = false;
@@ -195,15 +221,24 @@ export class Feed {
     for (const cursor of this.cursors) cursor.receive(batch, before, upTo);
   }
 
+  #keepEarly(id: number, notice: Notice): void {
+    this.#early ??= new Map();
+    if (this.#early.size < maxEarly) this.#early.set(id, notice);
+    else this.#catchUpWanted = true;
+  }
+
   #dispatchEarly(): void {
-    for (const id of this.#early.keys()) if (id <= (this.lastId ?? 0)) this.#early.delete(id);
+    const early = this.#early;
+    if (!early) return;
+    for (const id of early.keys()) if (id <= (this.lastId ?? 0)) early.delete(id);
     for (;;) {
       const next = (this.lastId ?? 0) + 1;
-      const notice = this.#early.get(next);
-      if (!notice?.message) return;
-      this.#early.delete(next);
+      const notice = early.get(next);
+      if (!notice?.message) break;
+      early.delete(next);
       this.#dispatch(next, notice, notice.message);
     }
+    if (early.size === 0) this.#early = undefined;
   }
 
   #dispatch(id: number, notice: Notice, message: StoredMessage): void {

@@ -35,7 +35,7 @@ export class Tail {
   /** None of them passes its age before. */
   #expires = Number.POSITIVE_INFINITY;
   /** Slices that were asked for, by their beginning: those who ask for the same are sent the same bytes. */
-  readonly #slices = new Map<number, Slice>();
+  #slices: Map<number, Slice> | undefined;
   #sliceBytes = 0;
   #bytes = 0;
 
@@ -100,10 +100,11 @@ export class Tail {
     if (now >= this.#expires) this.#expire(now);
     const from = Math.max(after, this.#from);
     this.tails.use(this);
-    let slice = this.#slices.get(from);
+    let slice = this.#slices?.get(from);
     if (slice === undefined) {
       slice = this.#cut(from);
-      if (this.#slices.size === maxSlices) this.#dropSlices();
+      if (this.#slices?.size === maxSlices) this.#dropSlices();
+      this.#slices ??= new Map();
       this.#slices.set(from, slice);
       let length = 0;
       for (const { json } of slice.batch.messages) length += json.length + 100;
@@ -203,8 +204,8 @@ export class Tail {
   }
 
   #dropSlices(): void {
-    if (this.#slices.size === 0) return;
-    this.#slices.clear();
+    if (this.#slices === undefined) return;
+    this.#slices = undefined;
     this.#grow(-this.#sliceBytes);
     this.#sliceBytes = 0;
   }

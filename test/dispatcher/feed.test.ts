@@ -25,7 +25,13 @@ function feedByHand(context: Pick<FeedContext, 'connection' | 'isOff'>): {
       forget: () => {},
       idOf: ({ messageId }) => messageId,
     },
-    { ...context, flushSoon: (feed) => setImmediate(() => feed.flush()), readFailed: async () => false },
+    {
+      ...context,
+      flushSoon: (feed) => setImmediate(() => feed.flush()),
+      used: () => {},
+      idle: () => {},
+      readFailed: async () => false,
+    },
   );
   return { feed, reads, fetches };
 }
