@@ -1,0 +1,23 @@
+import pg from 'pg';
+
+/**
+ * Creates the schema unless it is there, with no rights for anybody but its owner, whatever the default privileges are.
+ * "create schema if not exists" would ask for the right to create schemas even if somebody has made this one for us.
+ */
+export function createSchema(schema: string): string {
+  const body = `
+declare
+  given oid;
+begin
+  if not exists (select from pg_namespace n where n.nspname = ${pg.escapeLiteral(schema)}) then
+    create schema ${pg.escapeIdentifier(schema)};
+    for given in
+      select a.grantee from pg_namespace n cross join aclexplode(n.nspacl) a
+      where n.nspname = ${pg.escapeLiteral(schema)} and a.grantee <> n.nspowner
+    loop
+      execute format('revoke all on schema %I from %s', ${pg.escapeLiteral(schema)}, case given when 0 then 'public' else given::regrole::text end);
+    end loop;
+  end if;
+end`;
+  return `do ${pg.escapeLiteral(body)};\n`;
+}
