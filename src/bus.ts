@@ -24,6 +24,7 @@ import { consoleLogger, type Logger } from './logger.js';
 import type { Message, StoredMessage } from './message.js';
 import { Meter } from './meter.js';
 import { Notifications } from './notifications.js';
+import { OnceAMinuteByCode } from './once-a-minute.js';
 import { Publisher } from './publisher.js';
 import { readAll } from './read-all.js';
 import { Reader } from './reader.js';
@@ -41,6 +42,10 @@ export class Bus {
   readonly #logger: Logger;
   readonly #events: BusEventEmitter;
   readonly #codec: Codec | undefined;
+  /** Of thousands of channels, in an outage. */
+  readonly #readFailures = new OnceAMinuteByCode<string>((err, count, what) =>
+    this.#logger.warn({ err, count }, `${what} failed; it is tried again`),
+  );
   readonly #subscriptions = new Set<CallbackSubscription>();
   readonly #published = new Meter();
   #isOff = false;
@@ -64,7 +69,7 @@ export class Bus {
     this.#publisher = new Publisher(this.#database);
     this.dispatcher = new Dispatcher({
       reader: this.#reader,
-      onTrouble: (what, err) => this.#logger.warn({ err }, `${what} failed; it is tried again`),
+      onTrouble: (what, error) => this.#readFailures.note(error, what),
     });
     this.#notifications = new Notifications({
       database: this.#database,
@@ -137,6 +142,7 @@ export class Bus {
       codec: this.#codec,
       onGap: options.onGap,
       onEnd: (ended) => this.#subscriptions.delete(ended),
+      onReadFailed: (error) => this.#readFailures.note(error, 'reading for a subscriber'),
     });
     this.#notifications.start();
     this.#subscriptions.add(subscription);

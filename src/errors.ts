@@ -83,6 +83,41 @@ export const errors = {
     'The schema "%s" was migrated by a newer postbus (%s). Update this one.',
     503,
   ),
+  READ_ONLY: createError<[string]>(
+    'POSTBUS_READ_ONLY',
+    'The database takes no changes: %s. Connect to the primary; or end what makes it read-only (default_transaction_read_only of the role or the database).',
+    503,
+  ),
+  DISK_FULL: createError<[string]>(
+    'POSTBUS_DISK_FULL',
+    'Postgres has no space left: %s. Free or add some on the disk of its data folder.',
+    503,
+  ),
+  TOO_MANY_CONNECTIONS: createError<[string]>(
+    'POSTBUS_TOO_MANY_CONNECTIONS',
+    'Postgres takes no more connections: %s. Raise max_connections, or the limit of the role or the database; or let fewer processes, or smaller pools, connect.',
+    503,
+  ),
+  OUT_OF_RESOURCES: createError<[string]>(
+    'POSTBUS_OUT_OF_RESOURCES',
+    'Postgres ran out of memory or of another resource: %s. Nothing was changed. Its log says what for.',
+    503,
+  ),
+  NOTIFY_QUEUE_FULL: createError<[]>(
+    'POSTBUS_NOTIFY_QUEUE_FULL',
+    'Nothing was published: the NOTIFY queue of Postgres is full, because a session that LISTENs does not take what was sent. End that session; docs/operating.md tells how to find it.',
+    503,
+  ),
+  STORAGE_FAILED: createError<[string]>(
+    'POSTBUS_STORAGE_FAILED',
+    'Postgres cannot read or write its files: %s. Look after its disk; the log of Postgres says more.',
+    503,
+  ),
+  CANCELED: createError<[string]>(
+    'POSTBUS_CANCELED',
+    'Postgres ended the statement before it was done, and undid it: %s. Try again; where a timeout ends it often, raise that of the role.',
+    503,
+  ),
   NO_PERMISSION: createError<[string]>(
     'POSTBUS_NO_PERMISSION',
     'The database role may not do this: %s. See docs/roles.md for the grants.',

@@ -42,6 +42,8 @@ export interface SubscriptionOptions {
   codec: Codec | undefined;
   onGap: ((gap: Gap) => unknown) | undefined;
   onEnd: (subscription: CallbackSubscription) => void;
+  /** What came while a subscriber was too slow could not be read; it is tried again. */
+  onReadFailed: (error: unknown) => void;
 }
 
 // A callback that is slower than the messages keeps so many in memory; what comes then is read again later.
@@ -147,7 +149,7 @@ export class CallbackSubscription implements Subscription, Sink {
       this.#starting = undefined;
       this.end();
     } else {
-      this.#report(error);
+      this.options.onReadFailed(error);
       this.#retry = setTimeout(() => this.#open(cursor.position), retryMs);
     }
   }

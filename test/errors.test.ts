@@ -129,6 +129,10 @@ t.test('polls are answered with every code that the page says so of, and its sta
     ) language plpgsql as $$ begin ${statement}; end $$`);
   await replaceRead(`raise 'on purpose'`);
   await ask(t);
+  for (const state of ['53100', '53200', '53300', '58030', '57014']) {
+    await replaceRead(`raise 'on purpose' using errcode = '${state}'`);
+    await ask(t);
+  }
   await replaceRead('perform pg_terminate_backend(pg_backend_pid())');
   await ask(t);
 

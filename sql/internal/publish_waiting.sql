@@ -77,7 +77,7 @@ $$;
 -- Publishes these rows of relay_outbox, in their order; but for those that cannot be published, whatever the reason: a trigger
 -- that somebody has put on our tables, or that they are too large. They are put aside, with the error, under xid 0, and do
 -- not hold up the others. Returns how many. Found by halves. Where the fault is not with what is published (no connection, a lock, a disk that
--- is full, …), nothing is, and all of it is tried again.
+-- is full or damaged, …), nothing is, and all of it is tried again.
 create or replace function publish_or_refuse(batch tid[]) returns int
 language plpgsql set enable_seqscan = off set jit = off
 as $$
@@ -98,7 +98,7 @@ begin
     return 0;
   exception when others then
     get stacked diagnostics state = returned_sqlstate, reason = message_text;
-    if state ~ '^(08|25|40|53|55|57|58)' then
+    if state ~ '^(08|25|40|53|55|57|58|XX00[12])' then
       raise;
     end if;
   end;

@@ -11,7 +11,7 @@ export function codedError(error: unknown, schema: string): Error {
 /** Whether Postgres, asked again, would refuse the same statement for what it says: no fault of the connection. */
 export function isRefusal(error: unknown): boolean {
   const state = sqlState(error);
-  return state !== undefined && /^(21|22|23|54|PB)/.test(state);
+  return state !== undefined && /^(21|22|23|54|PB)/.test(state) && !(error instanceof errors.NOTIFY_QUEUE_FULL);
 }
 
 /** Whether the statement was undone for the sake of others and may be sent again as it is. */
@@ -60,15 +60,54 @@ function translate(error: unknown, schema: string): Error {
       return new errors.NO_SCHEMA(schema);
     case '42501':
       return new errors.NO_PERMISSION(message);
-    case '53300': // too many connections
-    case '57P03': // starting up
+    case '54000':
+      return isQueueFull(error) ? new errors.NOTIFY_QUEUE_FULL() : new errors.QUERY_FAILED(message);
+    case '25006':
+      return new errors.READ_ONLY(message);
+    case '53100':
+      return new errors.DISK_FULL(message);
+    case '53300':
+      return new errors.TOO_MANY_CONNECTIONS(message);
+    case '57P04':
+      return new errors.NO_DATABASE(message);
+    case '57P03': // starting up, shutting down, or in recovery
       return new errors.NO_SERVER(message);
+    case '55000':
+      if (/recovery/.test(message)) return new errors.READ_ONLY(message);
+      // A database that lets nobody in.
+      return routineOf(error) === 'CheckMyDatabase' ? new errors.NO_SERVER(message) : new errors.QUERY_FAILED(message);
+    case '40003': // whether it was done is not known
     case '57P01': // terminated by an administrator
     case '57P02': // crash of another backend
+    case '57P05': // idle for too long
       return new errors.CONNECTION_LOST(message);
     default:
-      return state.startsWith('08') ? new errors.CONNECTION_LOST(message) : new errors.QUERY_FAILED(message);
+      return ofClass(state, message);
   }
+}
+
+/** The classes of Postgres' error codes, for what has none of its own above. */
+function ofClass(state: string, message: string): Error {
+  if (state.startsWith('08')) return new errors.CONNECTION_LOST(message);
+  if (state.startsWith('53')) return new errors.OUT_OF_RESOURCES(message);
+  if (/^(58|XX001|XX002)/.test(state)) return new errors.STORAGE_FAILED(message);
+  if (isUndone(state)) return new errors.CANCELED(message);
+  return new errors.QUERY_FAILED(message);
+}
+
+/** Deadlocks and conflicts that came again and again; timeouts of a statement, a lock or a transaction; canceled by hand. */
+function isUndone(state: string): boolean {
+  return state.startsWith('40') || ['57014', '55P03', '25P03', '25P04'].includes(state);
+}
+
+/** Commits fail with it. 54000 is also the state of content that is too large; the words may be in any language. */
+function isQueueFull(error: Error): boolean {
+  return routineOf(error) === 'PreCommit_Notify' || /NOTIFY queue/.test(error.message);
+}
+
+/** The C function of Postgres that raised the error: it has the same name in every language. */
+function routineOf(error: Error): unknown {
+  return 'routine' in error ? error.routine : undefined;
 }
 
 // Node tries each address of a host and hides what happened in `errors` of an AggregateError with no message.

@@ -1,7 +1,7 @@
 import { STATUS_CODES } from 'node:http';
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
 import { errors, isPostbusError } from '../errors.js';
-import { OnceAMinute } from '../once-a-minute.js';
+import { OnceAMinuteByCode } from '../once-a-minute.js';
 import { checkHeaders } from './extra-headers.js';
 import type { PostbusOptions } from './options.js';
 
@@ -15,10 +15,13 @@ export interface ErrorReply {
 
 /** Answers polls that fail: as onError wants it, or else in the standard way. */
 export function createErrorHandler(onError: PostbusOptions['onError']) {
-  const log = createFailureLog();
+  // An outage of the database fails the polls of all clients, again and again.
+  const failures = new OnceAMinuteByCode<FastifyRequest>((err, count, request) =>
+    request.log.error(isPostbusError(err) ? { err, count } : { err }, 'a poll failed'),
+  );
   return async (error: FastifyError, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> => {
     // Whoever turned the bus off knows that it is.
-    if (statusOf(error) >= 500 && !(error instanceof errors.OFF)) log(error, request);
+    if (statusOf(error) >= 500 && !(error instanceof errors.OFF)) failures.note(error, request);
     if (onError) {
       try {
         const own = await onError(request, error);
@@ -28,21 +31,6 @@ export function createErrorHandler(onError: PostbusOptions['onError']) {
       }
     }
     return sendStandard(error, reply);
-  };
-}
-
-/** An outage of the database fails the polls of all clients, again and again: what has a code is told once a minute. */
-function createFailureLog(): (error: FastifyError, request: FastifyRequest) => void {
-  const coded = new Map<string, OnceAMinute<[FastifyError, FastifyRequest]>>();
-  const newReport = () =>
-    new OnceAMinute<[FastifyError, FastifyRequest]>((count, [err, request]) =>
-      request.log.error({ err, count }, 'a poll failed'),
-    );
-  return (error, request) => {
-    if (!isPostbusError(error)) return request.log.error({ err: error }, 'a poll failed');
-    const report = coded.get(error.code) ?? newReport();
-    coded.set(error.code, report);
-    report.note([error, request]);
   };
 }
 

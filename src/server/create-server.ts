@@ -9,6 +9,7 @@ import Fastify, {
 import { createBus } from '../create-bus.js';
 import { errors } from '../errors.js';
 import postbus from '../fastify/index.js';
+import { OnceAMinuteByCode } from '../once-a-minute.js';
 import { letInPagesOf } from './cors.js';
 import { DatabaseProbe } from './database-probe.js';
 import { demo } from './demo.js';
@@ -42,7 +43,7 @@ export async function createServer(options: ServerOptions): Promise<FastifyInsta
   app.addHook('onClose', async () => {
     await Promise.all([bus.close(), probe.close()]);
   });
-  app.setErrorHandler(answerError);
+  app.setErrorHandler(createErrorHandler());
   app.setNotFoundHandler(() => {
     throw new errors.NO_ROUTE();
   });
@@ -62,12 +63,18 @@ function logging(level: string) {
 }
 
 /** What the client did wrong, it is told; what went wrong here is for the log. */
-function answerError(error: FastifyError, request: FastifyRequest, reply: FastifyReply): void {
-  let told = error;
-  if ((error.statusCode ?? 500) >= 500) {
-    request.log.error({ err: error }, 'a request failed');
-    told = new errors.NOT_NOW();
-  }
-  const statusCode = told.statusCode ?? 500;
-  reply.code(statusCode).send({ statusCode, code: told.code, error: STATUS_CODES[statusCode], message: told.message });
+function createErrorHandler() {
+  const failures = new OnceAMinuteByCode<FastifyRequest>((err, count, request) =>
+    request.log.error({ err, count }, 'a request failed'),
+  );
+  return (error: FastifyError, request: FastifyRequest, reply: FastifyReply): void => {
+    let told = error;
+    if ((error.statusCode ?? 500) >= 500) {
+      failures.note(error, request);
+      told = new errors.NOT_NOW();
+    }
+    const statusCode = told.statusCode ?? 500;
+    const { code, message } = told;
+    reply.code(statusCode).send({ statusCode, code, error: STATUS_CODES[statusCode], message });
+  };
 }
