@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net';
-import type { Test } from 'tap';
+import type { Owner } from './owner.js';
 import { startTcpProxy } from './tcp-proxy.js';
 
 /**
@@ -12,7 +12,7 @@ export interface BlackHole {
   letThrough(): void;
 }
 
-export async function startBlackHole(t: Test, target: string): Promise<BlackHole> {
+export async function startBlackHole(t: Owner, target: string): Promise<BlackHole> {
   const sockets = new Set<Socket>();
   let open = true;
   const url = await startTcpProxy(

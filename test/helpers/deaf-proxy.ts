@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Test } from 'tap';
+import type { Owner } from './owner.js';
 import { startTcpProxy } from './tcp-proxy.js';
 
 /**
@@ -17,7 +17,7 @@ export interface DeafProxy {
 
 const notification = 'A'.charCodeAt(0);
 
-export async function startDeafProxy(t: Test, target: string): Promise<DeafProxy> {
+export async function startDeafProxy(t: Owner, target: string): Promise<DeafProxy> {
   const proxy = { url: '', isDeaf: false, wait: 0, swallowed: 0 };
   proxy.url = await startTcpProxy(
     t,

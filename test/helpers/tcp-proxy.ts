@@ -1,5 +1,5 @@
 import { connect, createServer, type Socket } from 'node:net';
-import type { Test } from 'tap';
+import type { Owner } from './owner.js';
 
 /** What is to happen between a connection that came in and the one that was made for it. */
 export type Join = (near: Socket, far: Socket) => void;
@@ -10,7 +10,7 @@ const passOn: Join = (near, far) => near.pipe(far).pipe(near);
  * Stands between a Postgres and those who connect to it, until the test ends. `target`: its URL, asked for anew for each
  * connection. Resolves to the URL by which it is passed.
  */
-export async function startTcpProxy(t: Test, target: () => string, join: Join = passOn): Promise<string> {
+export async function startTcpProxy(t: Owner, target: () => string, join: Join = passOn): Promise<string> {
   const sockets = new Set<Socket>();
   const server = createServer((near) => {
     const { hostname, port } = new URL(target());

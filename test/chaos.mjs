@@ -1,0 +1,5 @@
+// Compiles and runs the fault runs of test/chaos: `npm run test:chaos`, see `npm run test:chaos -- --help`.
+import { compile } from './compile.mjs';
+
+await compile();
+await import('../dist-test/chaos/main.js');
