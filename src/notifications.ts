@@ -7,6 +7,7 @@ import type { Dispatcher } from './dispatcher/dispatcher.js';
 import { errors } from './errors.js';
 import type { BusEventEmitter } from './events.js';
 import { Keepalive, patience } from './keepalive.js';
+import { NotifyQueue } from './listening/notify-queue.js';
 import type { Logger } from './logger.js';
 import { Meter } from './meter.js';
 import { parsePayload } from './notification.js';
@@ -31,6 +32,7 @@ export class Notifications {
   readonly #keepalive: Keepalive;
   /** Runs while the database is there, as the listener can tell. */
   readonly #relay: Relay;
+  readonly #queue: NotifyQueue;
   readonly #forgeries: OnceAMinute;
   readonly received = new Meter();
   readonly node = `${hostname()}/${process.pid}/${randomUUID().slice(0, 8)}`;
@@ -46,6 +48,7 @@ export class Notifications {
   constructor(private readonly options: NotificationsOptions) {
     const { database, logger, keepaliveInterval } = options;
     this.#relay = new Relay(database, logger);
+    this.#queue = new NotifyQueue(database, logger);
     this.#forgeries = new OnceAMinute((count) =>
       logger.warn({ count }, 'ignored notifications that are not from this bus'),
     );
@@ -53,7 +56,7 @@ export class Notifications {
       interval: keepaliveInterval,
       send: (beat) => {
         this.#forgetSilent();
-        return database.query(`select ${database.name('keepalive')}($1, $2)`, [this.node, beat]);
+        return this.#sendBeat(beat);
       },
       onHeard: () => this.#areBack(),
       onLost: () => this.#giveUp(new errors.POOLER()),
@@ -116,6 +119,7 @@ export class Notifications {
   async close(): Promise<void> {
     this.#relay.stop();
     this.#keepalive.stop();
+    this.#queue.stop();
     const closed = new errors.CLOSED();
     if (this.#isWanted && this.#outage === undefined) this.options.events.tell('disconnected', closed);
     this.#outage = closed;
@@ -155,6 +159,20 @@ export class Notifications {
     if (!state?.notify_channel) throw new errors.NO_SCHEMA(database.schema);
     this.#key = state.notify_key;
     return state.notify_channel;
+  }
+
+  async #sendBeat(beat: string): Promise<void> {
+    const { database } = this.options;
+    try {
+      const [row] = await database.query<{ usage: number }>(
+        `select ${database.name('keepalive')}($1, $2), pg_notification_queue_usage() as usage`,
+        [this.node, beat],
+      );
+      this.#queue.observe(row?.usage ?? 0);
+    } catch (error) {
+      if (error instanceof errors.NOTIFY_QUEUE_FULL) this.#queue.observe(1);
+      throw error;
+    }
   }
 
   #areBack(): void {

@@ -6,6 +6,9 @@ import type { Postgres, Query } from './postgres.js';
 
 const maxAttempts = 5;
 
+// A queue that is full says so with somewhat less than 1, as its last pages are not used.
+const roomyUsage = 0.99;
+
 /** The queries of a bus in its schema; turns what Postgres says into coded errors. */
 export class Database {
   readonly #statementNames = new Map<string, string>();
@@ -63,7 +66,29 @@ export class Database {
     await this.postgres.close();
   }
 
+  /**
+   * The share of the NOTIFY queue that is filled, from 0 to 1. To ask also drops from a full queue what was kept for a session
+   * that has ended since: Postgres does that only when somebody asks, or adds to the queue, which nobody can while it is full.
+   */
+  async notifyQueueUsage(): Promise<number> {
+    const [row] = await this.#send<{ usage: number }>({
+      text: 'select pg_notification_queue_usage() as usage',
+      values: [],
+    });
+    return row?.usage ?? 1;
+  }
+
   async #query<Row extends pg.QueryResultRow>(query: Omit<Query, 'timeout'>): Promise<Row[]> {
+    try {
+      return await this.#send<Row>(query);
+    } catch (error) {
+      // The commit failed, so nothing was done: it may be sent again as it is.
+      if (!(error instanceof errors.NOTIFY_QUEUE_FULL) || (await this.notifyQueueUsage()) > roomyUsage) throw error;
+      return this.#send<Row>(query);
+    }
+  }
+
+  async #send<Row extends pg.QueryResultRow>(query: Omit<Query, 'timeout'>): Promise<Row[]> {
     if (this.#closed) throw new errors.CLOSED();
     try {
       return await this.postgres.query<Row>({ ...query, timeout: this.queryTimeout });

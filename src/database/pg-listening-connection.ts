@@ -3,6 +3,7 @@ import type { Duplex } from 'node:stream';
 import type pg from 'pg';
 import pgListen, { type Subscriber } from 'pg-listen';
 import { errors } from '../errors.js';
+import { areSettingsRefused, withListeningSettings } from './listening-session.js';
 import type { ListeningConnection } from './postgres.js';
 
 // A connection whose other end vanished without a word is noticed by a query that gets no answer.
@@ -15,13 +16,53 @@ const question = 'postbus_question';
 
 /** Never inside a transaction, where nothing would be delivered: it does nothing else. pg-listen holds it. */
 export class PgListeningConnection implements ListeningConnection {
-  readonly #subscriber: Subscriber;
+  readonly #config: pg.ClientConfig;
+  #subscriber: Subscriber | undefined;
   #stream: Duplex | undefined;
+  #isConnected = false;
+  #isClosed = false;
+  #lose: (reason: Error) => void = () => {};
   readonly lost: Promise<unknown>;
 
   constructor(config: pg.ClientConfig) {
+    this.#config = config;
+    this.lost = new Promise((resolve) => {
+      this.#lose = resolve;
+    });
+  }
+
+  async listen(channel: string, onPayload: (payload: string) => void): Promise<void> {
+    let subscriber = this.#newSubscriber(withListeningSettings(this.#config));
+    try {
+      await subscriber.connect();
+    } catch (error) {
+      if (this.#isClosed || !areSettingsRefused(error)) throw error;
+      subscriber.close().catch(() => {});
+      subscriber = this.#newSubscriber(this.#config);
+      await subscriber.connect();
+    }
+    this.#isConnected = true;
+    subscriber.notifications.on(channel, (payload: unknown) => onPayload(String(payload)));
+    await subscriber.listenTo(channel);
+  }
+
+  async ask(): Promise<unknown> {
+    return this.#subscriber?.notify(question);
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    // Where the other end has vanished, a polite close waits for ever.
+    const grace = setTimeout(() => this.#stream?.destroy(), closeGraceMs);
+    // What fails here is the end of a connection that is being given up.
+    await this.#subscriber?.close().catch(() => {});
+    clearTimeout(grace);
+    this.#stream?.destroy();
+  }
+
+  #newSubscriber(config: pg.ClientConfig): Subscriber {
     const connect = config.stream ?? (() => new Socket());
-    this.#subscriber = pgListen.default(
+    const subscriber = pgListen.default(
       {
         ...config,
         application_name: 'postbus listener',
@@ -37,28 +78,11 @@ export class PgListeningConnection implements ListeningConnection {
       // closed meanwhile, and give up for good where the first query on a new connection fails.
       { retryLimit: 1, paranoidChecking: checkEveryMs, parse: (payload) => payload },
     );
-    // pg-listen speaks of an attempt to reconnect that it was not to make.
-    this.lost = new Promise((resolve) =>
-      this.#subscriber.events.on('error', () => resolve(new errors.CONNECTION_LOST('the one that listens has ended'))),
-    );
-  }
-
-  async listen(channel: string, onPayload: (payload: string) => void): Promise<void> {
-    this.#subscriber.notifications.on(channel, (payload: unknown) => onPayload(String(payload)));
-    await this.#subscriber.connect();
-    await this.#subscriber.listenTo(channel);
-  }
-
-  ask(): Promise<unknown> {
-    return this.#subscriber.notify(question);
-  }
-
-  async close(): Promise<void> {
-    // Where the other end has vanished, a polite close waits for ever.
-    const grace = setTimeout(() => this.#stream?.destroy(), closeGraceMs);
-    // What fails here is the end of a connection that is being given up.
-    await this.#subscriber.close().catch(() => {});
-    clearTimeout(grace);
-    this.#stream?.destroy();
+    // pg-listen speaks of an attempt to reconnect that it was not to make. Before it has connected, connect() tells.
+    subscriber.events.on('error', () => {
+      if (this.#isConnected) this.#lose(new errors.CONNECTION_LOST('the one that listens has ended'));
+    });
+    this.#subscriber = subscriber;
+    return subscriber;
   }
 }
