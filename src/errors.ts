@@ -40,6 +40,11 @@ export const errors = {
     'body: names more than %s channels. Subscribe to fewer, or raise maxChannels.',
     400,
   ),
+  TOO_BUSY: createError<[]>(
+    'POSTBUS_TOO_BUSY',
+    'This node answers as many polls as its memory allows. Poll again in some seconds; or raise maxWaitingChannels, or add nodes.',
+    503,
+  ),
   LOOKUP_FAILED: createError<[string]>(
     'POSTBUS_LOOKUP_FAILED',
     '%s failed; nothing was delivered. The log has its error.',

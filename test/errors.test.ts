@@ -109,6 +109,8 @@ t.test('polls are answered with every code that the page says so of, and its sta
   await ask(t, { path: `/${'x'.repeat(256)}` });
   await ask(t, { body: '/a=%', type: form });
   await ask(t, { body: '{"/a":0,"/b":0}' }, { maxChannels: 1 });
+  const many = JSON.stringify(Object.fromEntries(Array.from({ length: 10_000 }, (_, i) => [`/a${i}`, 0])));
+  await ask(t, { body: many }, { maxChannels: 10_000, maxWaitingChannels: 0, bodyLimit: many.length });
   await ask(t, {}, { userIdLookup: fail });
   await ask(t, {}, {}, (app) => app.addHook('onRequest', async () => fail()));
   await ask(t, { closed: true });

@@ -2,6 +2,7 @@ import { connect } from 'node:net';
 import t, { type Test } from 'tap';
 import { openBus } from './helpers/bus.js';
 import { createDatabase } from './helpers/database.js';
+import { json } from './helpers/http.js';
 import { startNginx, withoutNginx } from './helpers/nginx.js';
 import { PollingClient } from './helpers/polling-client.js';
 import { listen, poll, stream } from './helpers/server.js';
@@ -106,4 +107,56 @@ t.test('clients that poll in every way, and hang up at any moment, miss nothing'
     t.strictSame(client.received.get('/a'), ids);
     t.strictSame(client.faults, []);
   }
+});
+
+t.test(
+  'in front of a node for everybody, nginx refuses too many connections, slow and large bodies',
+  { skip },
+  async (t) => {
+    const { url: database } = await createDatabase(t);
+    const bus = openBus(t, database);
+    let requests = 0;
+    const { url: upstream } = await listen(t, { bus }, (app) => {
+      app.server.on('request', () => requests++);
+    });
+    const url = await startNginx(t, upstream, {
+      block: 1,
+      edit: (lines) =>
+        lines.replace('client_body_timeout 10s', 'client_body_timeout 1s').replace('connections 100', 'connections 3'),
+    });
+    const waiting = Array.from({ length: 3 }, (_, i) => poll(url, { '/a': 0 }, { client: `c${i}` }));
+    await until(() => bus.dispatcher.counts.cursors === 3, 'three wait');
+    const over = await fetch(`${url}/message-bus/over/poll`, { method: 'POST', headers: json, body: '{"/a":0}' });
+    t.equal(over.status, 429);
+    await bus.publish('/a', 1);
+    for (const { messages } of await Promise.all(waiting)) t.match(messages, [{ data: 1 }]);
+
+    const large = JSON.stringify({ '/a': 'x'.repeat(70_000) });
+    t.equal((await fetch(`${url}/message-bus/large/poll`, { method: 'POST', headers: json, body: large })).status, 413);
+
+    const { hostname, port } = new URL(url);
+    const before = requests;
+    const slow = connect(Number(port), hostname).on('error', () => {});
+    t.teardown(() => slow.destroy());
+    slow.write(
+      'POST /message-bus/slow/poll HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 8\r\n\r\n{',
+    );
+    await new Promise((resolve) => slow.once('close', resolve).resume());
+    t.equal(requests, before, 'the node never heard of the slow body');
+  },
+);
+
+t.test('nginx refuses an address that polls without pause', { skip }, async (t) => {
+  const { url: database } = await createDatabase(t);
+  const { url: upstream } = await listen(t, { bus: openBus(t, database) });
+  const url = await startNginx(t, upstream, { block: 1, edit: (lines) => lines.replace('burst=200', 'burst=5') });
+  const statuses: number[] = [];
+  while (!statuses.includes(429) && statuses.length < 500) {
+    const answers = Array.from({ length: 20 }, (_, i) =>
+      fetch(`${url}/message-bus/c${i}/poll?dlp=t`, { method: 'POST', headers: json, body: '{"/a":0}' }),
+    );
+    statuses.push(...(await Promise.all(answers)).map(({ status }) => status));
+  }
+  t.ok(statuses.includes(429));
+  t.ok(statuses.includes(200));
 });

@@ -73,6 +73,15 @@ export class Arguments {
     return text === undefined ? undefined : toInteger(text, `--${name}`, least, most);
   }
 
+  /** An option, or else the environment variable of its name: `--max-channels`, MAX_CHANNELS. */
+  integerOrVariable(name: string, least: number, most = maxInteger): number | undefined {
+    const variable = name.toUpperCase().replaceAll('-', '_');
+    const value = environment(variable);
+    return (
+      this.integer(name, least, most) ?? (value === undefined ? undefined : toInteger(value, variable, least, most))
+    );
+  }
+
   list(name: string): string[] | undefined {
     const items = this.text(name)?.split(',');
     if (items?.includes('')) throw new UsageError(`--${name} has an empty item`);

@@ -1,4 +1,4 @@
-import { type Command, databaseOptions, environment, listenOption, toInteger, UsageError } from './command.js';
+import { type Command, databaseOptions, environment, listenOption, UsageError } from './command.js';
 import { givenDatabaseUrl, givenListenUrl } from './database-url.js';
 
 const logLevels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'];
@@ -12,7 +12,8 @@ Without a database it starts a Postgres of its own, which keeps its data in .pos
 folder. Creates the schema, or brings it up to date. Prints its address when it is ready; logs go to
 stderr. GET /health/live and GET /health/ready tell how it is. SIGINT or SIGTERM stops it.
 
-Environment: DATABASE_URL, LISTEN_DATABASE_URL, HOST, PORT, CORS_ORIGINS, LOG_LEVEL
+Environment: DATABASE_URL, LISTEN_DATABASE_URL, HOST, PORT, CORS_ORIGINS, MAX_ACTIVE_CLIENTS,
+MAX_WAITING_CHANNELS, MAX_CHANNELS, BODY_LIMIT, LOG_LEVEL
 (${logLevels.join(', ')}; default: warn)
 `,
   options: {
@@ -20,13 +21,22 @@ Environment: DATABASE_URL, LISTEN_DATABASE_URL, HOST, PORT, CORS_ORIGINS, LOG_LE
     host: { value: 'host', help: 'the address to listen on; default: HOST, or 127.0.0.1' },
     port: { value: 'port', help: 'the port to listen on, 0 for a free one; default: PORT, or 3000' },
     'cors-origins': { value: 'list', help: 'origins whose pages may poll, or *; default: CORS_ORIGINS, or none' },
+    'max-active-clients': {
+      value: 'n',
+      help: 'polls that may wait; further ones are answered at once; default: MAX_ACTIVE_CLIENTS, or 100000',
+    },
+    'max-waiting-channels': {
+      value: 'n',
+      help: 'channels that they may wait on together; default: MAX_WAITING_CHANNELS, or 200000',
+    },
+    'max-channels': { value: 'n', help: 'channels that one poll may name; default: MAX_CHANNELS, or 200' },
+    'body-limit': { value: 'bytes', help: 'size that the body of a poll may have; default: BODY_LIMIT, or 65536' },
     workers: { value: 'n', help: 'processes that serve the port; default: 1' },
     ...databaseOptions,
     ...listenOption,
   },
   async run(args) {
     args.noOperands();
-    const fromEnvironment = environment('PORT');
     const logLevel = environment('LOG_LEVEL') ?? 'warn';
     if (!logLevels.includes(logLevel)) {
       throw new UsageError(`LOG_LEVEL must be one of ${logLevels.join(', ')}, not ${logLevel}`);
@@ -39,9 +49,13 @@ Environment: DATABASE_URL, LISTEN_DATABASE_URL, HOST, PORT, CORS_ORIGINS, LOG_LE
       demo: args.flag('demo'),
       corsOrigins: (args.list('cors-origins') ?? environment('CORS_ORIGINS')?.split(',') ?? []).map(checkOrigin),
       host: args.text('host') ?? environment('HOST') ?? '127.0.0.1',
-      port:
-        args.integer('port', 0, 65_535) ??
-        (fromEnvironment === undefined ? 3000 : toInteger(fromEnvironment, 'PORT', 0, 65_535)),
+      port: args.integerOrVariable('port', 0, 65_535) ?? 3000,
+      limits: {
+        maxActiveClients: args.integerOrVariable('max-active-clients', 0),
+        maxWaitingChannels: args.integerOrVariable('max-waiting-channels', 0),
+        maxChannels: args.integerOrVariable('max-channels', 1),
+        bodyLimit: args.integerOrVariable('body-limit', 1),
+      },
       logLevel,
       workers: args.integer('workers', 1, 1024) ?? 1,
     });

@@ -2,13 +2,13 @@ import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { Meter } from '../meter.js';
 import { createErrorHandler } from './failures.js';
 import type { PostbusOptions, Settings } from './options.js';
-import type { ParkedPolls } from './parked-polls.js';
+import type { PollBudget } from './poll-budget.js';
 import { lookupFailure } from './viewer.js';
 
 export interface DiagnosticsOptions {
   prefix: string;
   settings: Settings;
-  polls: ParkedPolls;
+  budget: PollBudget;
   /** Polls that came in. */
   polled: Meter;
 }
@@ -18,8 +18,8 @@ export interface DiagnosticsOptions {
  * polls are answered with would tell it from an unknown address.
  */
 export async function diagnostics(app: FastifyInstance, options: DiagnosticsOptions): Promise<void> {
-  const { settings, polls, polled } = options;
-  const { bus, isAdminLookup, maxActiveClients } = settings;
+  const { settings, budget, polled } = options;
+  const { bus, isAdminLookup, maxActiveClients, maxWaitingChannels } = settings;
   if (!isAdminLookup) return;
   app.setErrorHandler(createErrorHandler(settings.onError));
   app.get('/message-bus/_diagnostics', async (request, reply) => {
@@ -30,7 +30,13 @@ export async function diagnostics(app: FastifyInstance, options: DiagnosticsOpti
     reply.header('cache-control', 'no-store');
     return {
       ...(await bus.diagnostics()),
-      clients: { waiting: polls.waiting, maxActiveClients, polls: polled.read() },
+      clients: {
+        waiting: budget.waiting,
+        maxActiveClients,
+        waitingChannels: budget.waitingChannels,
+        maxWaitingChannels,
+        polls: polled.read(),
+      },
     };
   });
 }

@@ -12,6 +12,7 @@ import { OpenAnswers } from './open-answers.js';
 import { type PostbusOptions, type Settings, toSettings } from './options.js';
 import { ParkedPolls } from './parked-polls.js';
 import { Poll } from './poll.js';
+import { PollBudget } from './poll-budget.js';
 import { type PollRequest, parseForm, parseJson } from './poll-request.js';
 import { Shares } from './shares.js';
 import { lookUp, type Visitor } from './viewer.js';
@@ -43,16 +44,22 @@ async function postbus(app: FastifyInstance, options: PostbusOptions): Promise<v
   // In a scope of their own: body parsers, errors and hooks do not reach the application's routes.
   const { prefix } = settings;
   const polls = new ParkedPolls(settings.longPollingInterval);
+  const budget = new PollBudget(settings);
   const polled = new Meter();
-  await app.register(routes, { prefix, settings, polls, polled });
-  await app.register(diagnostics, { prefix, settings, polls, polled });
+  await app.register(routes, { prefix, settings, polls, budget, polled });
+  await app.register(diagnostics, { prefix, settings, budget, polled });
 }
 
-async function routes(app: FastifyInstance, { settings, polls, polled }: DiagnosticsOptions): Promise<void> {
+interface RoutesOptions extends DiagnosticsOptions {
+  polls: ParkedPolls;
+}
+
+async function routes(app: FastifyInstance, { settings, polls, budget, polled }: RoutesOptions): Promise<void> {
   const { bus } = settings;
   const answers = new OpenAnswers();
   const connections = new Connections(settings);
-  const starts = new Shares(pollsPerTurn);
+  const starts = new Shares(pollsPerTurn, () => budget.hasRoomToRead);
+  budget.onRoomToRead = () => starts.resume();
 
   addBodyParsers(app, settings);
   app.setErrorHandler(createErrorHandler(settings.onError));
@@ -81,12 +88,15 @@ async function routes(app: FastifyInstance, { settings, polls, polled }: Diagnos
       if (bus.isOff) throw new errors.OFF();
       // Hung up while hooks of the application were under way.
       if (!answers.has(reply.raw)) return;
+      const channels = request.body?.channels.size ?? 0;
+      const share = budget.admit(channels, settings.longPollingEnabled && !mayNotWait(request.query.dlp));
+      // Given back with the answer if the poll never comes to its start.
+      answers.bind(reply.raw, share);
       const start = ({ viewer, site }: Visitor) => {
         // Hung up meanwhile.
         if (!answers.has(reply.raw)) return;
-        const mayWait =
-          settings.longPollingEnabled && !mayNotWait(request.query.dlp) && polls.waiting < settings.maxActiveClients;
-        const streaming = mayWait && settings.chunkedEncodingEnabled && request.headers['dont-chunk'] === undefined;
+        const streaming =
+          share.mayWait && settings.chunkedEncodingEnabled && request.headers['dont-chunk'] === undefined;
         const poll = new Poll({
           dispatcher: bus.dispatcher,
           polls,
@@ -96,7 +106,7 @@ async function routes(app: FastifyInstance, { settings, polls, polled }: Diagnos
           viewer,
           filters: bus.clientFilters,
           site,
-          mayWait,
+          share,
           streaming,
           answer: streaming ? new StreamedAnswer(reply) : new WholeAnswer(reply),
           onParked: connections.of(viewer, site, request),

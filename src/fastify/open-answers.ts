@@ -1,16 +1,20 @@
 import { ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { FastifyReply } from 'fastify';
-import type { Poll } from './poll.js';
 
 type Response = FastifyReply['raw'];
+
+/** What is under way for an answer, and over when its client hangs up. */
+interface UnderWay {
+  close(): void;
+}
 
 const patienceMs = 30_000;
 const graceMs = 500;
 
 /** Polls' answers, from the head of the request until the last byte has left or the client has hung up. */
 export class OpenAnswers {
-  readonly #open = new Map<Response, Poll | undefined>();
+  readonly #open = new Map<Response, UnderWay | undefined>();
   readonly #leaving = new WeakSet<Response>();
   readonly #sweeper: NodeJS.Timeout;
   /** One for all answers, not to keep what each request has at hand. */
@@ -37,9 +41,9 @@ export class OpenAnswers {
     if (response instanceof ServerResponse && !response.socket) this.#putInLine(response, socket);
   }
 
-  /** The poll that it answers: over when the client hangs up. */
-  bind(response: Response, poll: Poll): void {
-    this.#open.set(response, poll);
+  /** Closes what is under way for an answer when the client hangs up, in place of what was bound before. */
+  bind(response: Response, underWay: UnderWay): void {
+    this.#open.set(response, underWay);
   }
 
   /** False when the client has hung up, or has its answer. */

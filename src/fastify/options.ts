@@ -35,6 +35,8 @@ export interface PostbusOptions {
   chunkedEncodingEnabled?: boolean | undefined;
   /** When so many polls wait, further ones are answered at once. */
   maxActiveClients?: number | undefined;
+  /** When polls wait on so many channels together, further ones are answered at once. */
+  maxWaitingChannels?: number | undefined;
   /** Channels that one poll may name. */
   maxChannels?: number | undefined;
   /** Bytes that the body of a poll may have. */
@@ -56,6 +58,7 @@ export interface Settings {
   longPollingInterval: number;
   chunkedEncodingEnabled: boolean;
   maxActiveClients: number;
+  maxWaitingChannels: number;
   maxChannels: number;
   bodyLimit: number;
 }
@@ -78,7 +81,8 @@ export function toSettings(options: PostbusOptions): Settings {
     longPollingInterval: checkWholeNumber(1, options.longPollingInterval, 25_000, 'longPollingInterval'),
     chunkedEncodingEnabled: options.chunkedEncodingEnabled ?? true,
     maxActiveClients: checkWholeNumber(0, options.maxActiveClients, 100_000, 'maxActiveClients'),
-    maxChannels: checkWholeNumber(1, options.maxChannels, 1_000, 'maxChannels'),
-    bodyLimit: checkWholeNumber(1, options.bodyLimit, 256 * 1024, 'bodyLimit'),
+    maxWaitingChannels: checkWholeNumber(0, options.maxWaitingChannels, 200_000, 'maxWaitingChannels'),
+    maxChannels: checkWholeNumber(1, options.maxChannels, 200, 'maxChannels'),
+    bodyLimit: checkWholeNumber(1, options.bodyLimit, 64 * 1024, 'bodyLimit'),
   };
 }

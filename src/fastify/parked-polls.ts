@@ -1,21 +1,15 @@
 import type { Poll } from './poll.js';
 
-/** The polls under way on this node, by client, how many of them may wait, and when each has waited its time. */
+/** The polls under way on this node, by client, and when each has waited its time. */
 export class ParkedPolls {
   readonly #byClient = new Map<string, Poll>();
   /** Those that wait, in the order in which they began to: all wait equally long, so one timer is enough. */
   readonly #all = new Set<Poll>();
-  #waiting = 0;
   #ended = false;
   #timer: NodeJS.Timeout | undefined;
 
   /** `interval`: ms that a poll waits. */
   constructor(private readonly interval: number) {}
-
-  /** Polls that wait, or will if they find nothing: counted from their start, so that many at once stay in the limit. */
-  get waiting(): number {
-    return this.#waiting;
-  }
 
   /**
    * Lets a client's poll take over from its older one, which ends. False when it is the older one itself, arriving
@@ -26,7 +20,6 @@ export class ParkedPolls {
     if (this.#ended || (other && other.sequence > poll.sequence)) return false;
     this.#byClient.set(poll.client, poll);
     this.#all.add(poll);
-    if (poll.mayWait) this.#waiting++;
     other?.end();
     return true;
   }
@@ -41,7 +34,6 @@ export class ParkedPolls {
 
   leave(poll: Poll): void {
     if (!this.#all.delete(poll)) return;
-    if (poll.mayWait) this.#waiting--;
     if (this.#byClient.get(poll.client) === poll) this.#byClient.delete(poll.client);
   }
 

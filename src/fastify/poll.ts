@@ -6,6 +6,7 @@ import { type Batch, emptyFrame, Frame } from '../frame.js';
 import { type Viewer, visibleTo } from '../visibility.js';
 import type { Answer } from './answers.js';
 import type { ParkedPolls } from './parked-polls.js';
+import type { Share } from './poll-budget.js';
 import type { PollRequest } from './poll-request.js';
 
 export interface PollOptions {
@@ -17,8 +18,11 @@ export interface PollOptions {
   viewer: Viewer;
   filters: ClientFilters;
   site: string;
-  /** Whether it may wait. One that may not is answered with all that was acknowledged before it came. */
-  mayWait: boolean;
+  /**
+   * Its part of the budget, which it gives back when it is over; tells whether it may wait. A poll that may not is answered
+   * with all that was acknowledged before it came.
+   */
+  share: Share;
   /** Whether it goes on to wait after an answer. */
   streaming: boolean;
   answer: Answer;
@@ -39,7 +43,7 @@ export class Poll implements Sink {
   readonly client: string;
   /** Of the same client, the poll with the higher number is the newer one. */
   readonly sequence: number;
-  readonly mayWait: boolean;
+  readonly #share: Share;
   /** When it has waited its time, in ms of performance.now(); undefined until it waits. */
   deadline: number | undefined;
   readonly #polls: ParkedPolls;
@@ -63,7 +67,7 @@ export class Poll implements Sink {
   constructor({ dispatcher, request, site, ...kept }: PollOptions) {
     this.client = kept.client;
     this.sequence = request.sequence;
-    this.mayWait = kept.mayWait;
+    this.#share = kept.share;
     this.#polls = kept.polls;
     this.#answer = kept.answer;
     this.#viewer = kept.viewer;
@@ -81,8 +85,9 @@ export class Poll implements Sink {
   }
 
   start(): void {
+    this.#share.beginReading();
     if (this.#starting === 0) this.#begin();
-    for (const cursor of this.#cursors) cursor.start(!this.mayWait);
+    for (const cursor of this.#cursors) cursor.start(!this.#share.mayWait);
   }
 
   onBatch(cursor: Cursor, batch: Batch): void {
@@ -148,6 +153,7 @@ export class Poll implements Sink {
     this.#parked = false;
     this.#onUnparked?.();
     this.#polls.leave(this);
+    this.#share.close();
     for (const cursor of this.#cursors) cursor.close();
     this.#cursors = [];
     this.#out = [];
@@ -167,10 +173,11 @@ export class Poll implements Sink {
 
   #begin(): void {
     if (this.#closed) return;
+    this.#share.endReading();
     const isNews = this.#out.length > 0 || this.#status !== undefined;
     const frame = this.#takeFrame();
     const isUpToDate = !this.isFull() && this.#cursors.every((cursor) => cursor.isLive);
-    if (this.mayWait && isUpToDate && this.#cursors.length > 0 && (this.#streaming || !isNews)) {
+    if (this.#share.mayWait && isUpToDate && this.#cursors.length > 0 && (this.#streaming || !isNews)) {
       this.#parked = true;
       this.#polls.park(this);
       this.#onUnparked = this.#onParked?.();

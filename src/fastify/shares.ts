@@ -1,25 +1,33 @@
 /**
  * Does what it is given in that order, but no more than so much in a turn of the event loop; between the shares, others
- * have their turn.
+ * have their turn. It pauses while there is no room, until resume().
  */
 export class Shares {
   readonly #waiting: (() => void)[] = [];
   #left: number;
   #isScheduled = false;
 
-  constructor(private readonly most: number) {
+  constructor(
+    private readonly most: number,
+    private readonly hasRoom: () => boolean = () => true,
+  ) {
     this.#left = most;
   }
 
-  /** At once, while there is something left of this turn's share. */
+  /** At once, while there is room and something left of this turn's share. */
   add(act: () => void): void {
     this.#schedule();
-    if (this.#left === 0) {
+    if (this.#left === 0 || this.#waiting.length > 0 || !this.hasRoom()) {
       this.#waiting.push(act);
     } else {
       this.#left--;
       act();
     }
+  }
+
+  /** There is room again. */
+  resume(): void {
+    if (this.#waiting.length > 0) this.#schedule();
   }
 
   #schedule(): void {
@@ -32,10 +40,15 @@ export class Shares {
   }
 
   #begin(): void {
-    const share = this.#waiting.splice(0, this.most);
+    let done = 0;
+    for (const act of this.#waiting.slice(0, this.most)) {
+      if (!this.hasRoom()) break;
+      done++;
+      act();
+    }
+    this.#waiting.splice(0, done);
     // What comes meanwhile goes behind those that wait already.
-    this.#left = this.#waiting.length > 0 ? 0 : this.most - share.length;
-    if (share.length > 0) this.#schedule();
-    for (const act of share) act();
+    this.#left = this.#waiting.length > 0 ? 0 : this.most - done;
+    if (done > 0) this.#schedule();
   }
 }

@@ -8,7 +8,7 @@ import Fastify, {
 } from 'fastify';
 import { createBus } from '../create-bus.js';
 import { errors } from '../errors.js';
-import postbus from '../fastify/index.js';
+import postbus, { type PostbusOptions } from '../fastify/index.js';
 import { OnceAMinuteByCode } from '../once-a-minute.js';
 import { letInPagesOf } from './cors.js';
 import { DatabaseProbe } from './database-probe.js';
@@ -24,6 +24,7 @@ export interface ServerOptions {
   demo?: { embedded: boolean } | undefined;
   /** Origins whose pages may poll; `*` for all. */
   corsOrigins?: readonly string[] | undefined;
+  limits?: Pick<PostbusOptions, 'maxActiveClients' | 'maxWaitingChannels' | 'maxChannels' | 'bodyLimit'> | undefined;
   /** Of pino; its lines go to stderr. */
   logLevel: string;
 }
@@ -47,7 +48,11 @@ export async function createServer(options: ServerOptions): Promise<FastifyInsta
   app.setNotFoundHandler(() => {
     throw new errors.NO_ROUTE();
   });
-  await app.register(postbus, { bus, extraResponseHeadersLookup: letInPagesOf(options.corsOrigins) });
+  await app.register(postbus, {
+    ...options.limits,
+    bus,
+    extraResponseHeadersLookup: letInPagesOf(options.corsOrigins),
+  });
   await app.register(health, { bus, probe });
   if (options.demo) await app.register(demo, { bus, connectionString, schema, embedded: options.demo.embedded });
   return app;

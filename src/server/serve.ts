@@ -1,6 +1,7 @@
 import { createBus } from '../create-bus.js';
 import { startEmbeddedPostgres } from '../embedded-postgres/index.js';
 import { errors } from '../errors.js';
+import type { ServerOptions } from './create-server.js';
 import { authority, HttpServer } from './http-server.js';
 import { listenForStopSignals } from './stop-signals.js';
 import { Workers } from './workers.js';
@@ -15,6 +16,7 @@ export interface ServeOptions {
   corsOrigins: readonly string[];
   host: string;
   port: number;
+  limits: ServerOptions['limits'];
   logLevel: string;
   /** Processes that serve; 1: this one. */
   workers: number;
@@ -22,7 +24,7 @@ export interface ServeOptions {
 
 /** Runs the server until a signal stops it. Rejects when it cannot start, or its Postgres has ended; then nothing is left. */
 export async function serve(options: ServeOptions): Promise<void> {
-  const { databaseUrl, listenDatabaseUrl, schema, demo, corsOrigins, host, port, logLevel, workers } = options;
+  const { databaseUrl, listenDatabaseUrl, schema, demo, corsOrigins, host, port, limits, logLevel, workers } = options;
   const signals = listenForStopSignals();
   const undo: (() => Promise<unknown>)[] = [];
   try {
@@ -39,6 +41,7 @@ export async function serve(options: ServeOptions): Promise<void> {
       schema,
       demo: demo ? { embedded } : undefined,
       corsOrigins,
+      limits,
       logLevel,
     };
     const server =

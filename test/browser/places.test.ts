@@ -28,7 +28,7 @@ const places: Record<string, { skip?: false | string; front: (t: Test, behind: B
   },
   'a cluster behind nginx': {
     skip: withoutNginx,
-    front: async (t, { pages, serve }) => startNginx(t, await serve(3), pages),
+    front: async (t, { pages, serve }) => startNginx(t, await serve(3), { site: pages }),
   },
 };
 

@@ -62,7 +62,13 @@ t.test('what an administrator sees', async (t) => {
       channels: 2,
       settings: { clearEvery: 100, maxBacklogSize: 50, maxGlobalBacklogSize: 2000, maxBacklogAge: 604800 },
     },
-    clients: { waiting: 2, maxActiveClients: 10, polls: { total: 2, perSecond: Number } },
+    clients: {
+      waiting: 2,
+      maxActiveClients: 10,
+      waitingChannels: 4,
+      maxWaitingChannels: 200_000,
+      polls: { total: 2, perSecond: Number },
+    },
   });
   t.ok(seen.rates.published.perSecond > 0);
   t.not(seen.node, seen.otherNodes[0].node);

@@ -205,6 +205,70 @@ t.test('maxActiveClients 0: none waits', async (t) => {
   t.equal(await text({ '/a': 0 }), '[]');
 });
 
+t.test('maxWaitingChannels', async (t) => {
+  let release: (() => void) | undefined;
+  const { bus, url, parked, text } = await open(t, {
+    maxWaitingChannels: 5,
+    isAdminLookup: () => true,
+    userIdLookup: ({ headers }) =>
+      headers.slow === undefined
+        ? null
+        : new Promise((resolve) => {
+            release = () => resolve(null);
+          }),
+  });
+  const three = { '/a': 0, '/b': 0, '/c': 0 };
+  await t.test('polls that would wait on more channels together are answered at once', async (t) => {
+    const first = poll(url, three, { client: 'first' });
+    await parked(3);
+    t.equal(await text(three), '[]');
+    const second = poll(url, { '/d': 0, '/e': 0 }, { client: 'second' });
+    await parked(5);
+    t.equal(await text({ '/a': 0 }), '[]');
+    await bus.publish('/a', 1);
+    await first;
+    await bus.publish('/d', 1);
+    await second;
+    await parked(0);
+  });
+
+  await t.test('a poll whose lookups are under way counts, until its client hangs up', async (t) => {
+    const hangUp = new AbortController();
+    const looking = poll(url, three, { client: 'slow', headers: { slow: 't' }, signal: hangUp.signal }).catch(() => {});
+    await until(() => release !== undefined, 'the lookup is under way');
+    t.equal(await text({ '/b': 0, '/c': 0, '/e': 0 }), '[]');
+    hangUp.abort();
+    await looking;
+    const waitingChannels = async (): Promise<number> => {
+      const seen = await send(`${url}/message-bus/_diagnostics`, { method: 'GET' });
+      return JSON.parse(seen.text).clients.waitingChannels;
+    };
+    await until(async () => (await waitingChannels()) === 0, 'there is room again');
+    const waiting = poll(url, { '/b': 0, '/c': 0, '/e': 0 }, { client: 'next' });
+    await parked(3);
+    await bus.publish('/b', 1);
+    t.match((await waiting).messages, [{ channel: '/b' }]);
+    release?.();
+  });
+});
+
+t.test('polls that are answered at once have a limit, too: beyond it they are refused', async (t) => {
+  const releases: (() => void)[] = [];
+  const { url } = await open(t, {
+    maxWaitingChannels: 0,
+    userIdLookup: () => new Promise((resolve) => releases.push(() => resolve(null))),
+  });
+  const channels = Object.fromEntries(Array.from({ length: 200 }, (_, i) => [`/a${i}`, 0]));
+  const polls = Array.from({ length: 50 }, (_, i) => poll(url, channels, { client: `c${i}` }));
+  await until(() => releases.length === 48, '48 polls with 200 channels are under way');
+  const refused = await Promise.race(polls);
+  t.equal(refused.status, 503);
+  t.match(JSON.parse(refused.text), { code: 'POSTBUS_TOO_BUSY' });
+  for (const release of releases) release();
+  const statuses = (await Promise.all(polls)).map(({ status }) => status).sort();
+  t.strictSame(statuses, [...Array(48).fill(200), 503, 503]);
+});
+
 t.test('dlp=t, given twice, does not wait either', async (t) => {
   const { url } = await open(t);
   const answer = await send(`${url}/message-bus/x/poll?dlp=t&dlp=t`, { headers: json, body: '{"/a":0}' });
