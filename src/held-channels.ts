@@ -54,7 +54,7 @@ export class HeldChannels {
     for (const entry of entries) channels.set(entry.channelKey, entry);
     const names = [...channels.values()];
     try {
-      const [row] = await this.database.query<{ held: boolean[] }>(
+      const [row] = await this.database.read<{ held: boolean[] }>(
         `select ${this.database.name('held_channels')}($1, $2) as held`,
         [names.map(({ site }) => site), names.map(({ channel }) => channel)],
       );

@@ -164,7 +164,7 @@ export class Notifications {
   async #sendBeat(beat: string): Promise<void> {
     const { database } = this.options;
     try {
-      const [row] = await database.query<{ usage: number }>(
+      const [row] = await database.read<{ usage: number }>(
         `select ${database.name('keepalive')}($1, $2), pg_notification_queue_usage() as usage`,
         [this.node, beat],
       );

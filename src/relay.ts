@@ -65,7 +65,8 @@ export class Relay {
     this.#isAskedFor = false;
     try {
       const text = `select part, refused from ${this.database.name('relay')}($1)`;
-      const [row] = await this.database.prepared<{ part: Part; refused: number }>(text, [this.#node]);
+      // Asked twice, it publishes nothing twice: one that is still under way has the rows of its batch locked.
+      const [row] = await this.database.read<{ part: Part; refused: number }>(text, [this.#node]);
       const part = row?.part ?? 'never';
       if (row && row.refused > 0) this.#refusals.note(undefined, row.refused);
       // Where a look takes long, as dead rows pile up behind a transaction that is left open, it is to leave time for others.

@@ -5,14 +5,21 @@ import { codedError, isLostStatement } from './coded-error.js';
 import type { Postgres, Query } from './postgres.js';
 
 const maxAttempts = 5;
+// A query that gets no answer for so long has perhaps been sent to nobody.
+const maxSilenceMs = 7_000;
+const slowMs = 60_000;
 
 // A queue that is full says so with somewhat less than 1, as its last pages are not used.
 const roomyUsage = 0.99;
+
+type Limits = Pick<Query, 'timeout' | 'isRepeatable'>;
 
 /** The queries of a bus in its schema; turns what Postgres says into coded errors. */
 export class Database {
   readonly #statementNames = new Map<string, string>();
   #prepares = true;
+  /** In ms of performance.now(). */
+  #slowUntil = Number.NEGATIVE_INFINITY;
   #closed = false;
 
   constructor(
@@ -26,33 +33,47 @@ export class Database {
   }
 
   async query<Row extends pg.QueryResultRow>(text: string, values: unknown[] = []): Promise<Row[]> {
-    return this.#query<Row>({ text, values });
+    return this.#query<Row>({ text, values, timeout: this.queryTimeout, isRepeatable: false });
   }
 
-  /** A query that is asked often: Postgres parses it once a connection. */
+  /**
+   * A query that is asked often and never twice: Postgres parses it once a connection. It has two thirds of the time, so that
+   * what waits behind it has some left when its connection turns out to be dead.
+   */
   async prepared<Row extends pg.QueryResultRow>(text: string, values: unknown[]): Promise<Row[]> {
-    if (!this.#prepares) return this.#query<Row>({ text, values });
-    try {
-      return await this.#query<Row>({ name: this.#statementName(text), text, values });
-    } catch (error) {
-      if (!isLostStatement(error)) throw error;
-      this.#prepares = false;
-      return this.#query<Row>({ text, values });
-    }
+    return this.#prepared<Row>(text, values, { timeout: (2 / 3) * this.queryTimeout, isRepeatable: false });
   }
 
-  /** One that changes nothing: asked again where the connection breaks under it. */
+  /**
+   * A query that may be asked twice: it changes nothing, or the second time does no harm. It is asked again if its connection
+   * breaks, and if that says nothing for some seconds. A connection whose other end has vanished and a database that is slow
+   * look alike. So the second attempt may take all the time that is left; and if it takes long, too, the database is slow: then
+   * first attempts have all their time for a minute, and load is not doubled.
+   */
   async read<Row extends pg.QueryResultRow>(text: string, values: unknown[] = []): Promise<Row[]> {
     const latest = performance.now() + this.queryTimeout;
+    let wasSilent = false;
     for (let attempt = 1; ; attempt++) {
+      const asked = performance.now();
+      const hadSilence = wasSilent;
+      const left = Math.max(latest - asked, 1);
+      const timeout = hadSilence || asked < this.#slowUntil ? left : Math.min(left, this.#silence);
       try {
-        return await this.prepared<Row>(text, values);
+        return await this.#prepared<Row>(text, values, { timeout, isRepeatable: true });
       } catch (error) {
         // The pool hands out idle connections; after an interruption, several of them may be dead.
         const isWorthIt = attempt < maxAttempts && performance.now() < latest;
         if (!isWorthIt || !(error instanceof errors.CONNECTION_LOST)) throw error;
+        wasSilent ||= performance.now() - asked >= this.#silence;
+      } finally {
+        const now = performance.now();
+        if (hadSilence && now - asked > this.#silence) this.#slowUntil = now + slowMs;
       }
     }
+  }
+
+  get #silence(): number {
+    return Math.min(maxSilenceMs, this.queryTimeout / 2);
   }
 
   /** A function of the bus's schema, quoted: `name('publish')` is `"message_bus"."publish"`. */
@@ -71,14 +92,24 @@ export class Database {
    * that has ended since: Postgres does that only when somebody asks, or adds to the queue, which nobody can while it is full.
    */
   async notifyQueueUsage(): Promise<number> {
-    const [row] = await this.#send<{ usage: number }>({
-      text: 'select pg_notification_queue_usage() as usage',
-      values: [],
-    });
+    const text = 'select pg_notification_queue_usage() as usage';
+    const limits = { timeout: this.#silence, isRepeatable: true };
+    const [row] = await this.#send<{ usage: number }>({ text, values: [], ...limits });
     return row?.usage ?? 1;
   }
 
-  async #query<Row extends pg.QueryResultRow>(query: Omit<Query, 'timeout'>): Promise<Row[]> {
+  async #prepared<Row extends pg.QueryResultRow>(text: string, values: unknown[], limits: Limits): Promise<Row[]> {
+    if (!this.#prepares) return this.#query<Row>({ text, values, ...limits });
+    try {
+      return await this.#query<Row>({ name: this.#statementName(text), text, values, ...limits });
+    } catch (error) {
+      if (!isLostStatement(error)) throw error;
+      this.#prepares = false;
+      return this.#query<Row>({ text, values, ...limits });
+    }
+  }
+
+  async #query<Row extends pg.QueryResultRow>(query: Query): Promise<Row[]> {
     try {
       return await this.#send<Row>(query);
     } catch (error) {
@@ -88,10 +119,10 @@ export class Database {
     }
   }
 
-  async #send<Row extends pg.QueryResultRow>(query: Omit<Query, 'timeout'>): Promise<Row[]> {
+  async #send<Row extends pg.QueryResultRow>(query: Query): Promise<Row[]> {
     if (this.#closed) throw new errors.CLOSED();
     try {
-      return await this.postgres.query<Row>({ ...query, timeout: this.queryTimeout });
+      return await this.postgres.query<Row>(query);
     } catch (error) {
       throw codedError(error, this.schema);
     }

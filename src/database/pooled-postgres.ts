@@ -3,6 +3,7 @@ import { Socket } from 'node:net';
 import pg from 'pg';
 import { errors } from '../errors.js';
 import { PgListeningConnection } from './pg-listening-connection.js';
+import { PoolQueries } from './pool-queries.js';
 import type { ListeningConnection, Postgres, Query, RunStatement } from './postgres.js';
 
 export interface DatabaseOptions {
@@ -20,7 +21,8 @@ export interface DatabaseOptions {
   listenConnectionString?: string | undefined;
   /**
    * Ms that Postgres may take to answer, and that a message waits for others who hold its channel: 30,000 unless said
-   * otherwise, at least 1000. Then the call is rejected: with POSTBUS_CONNECTION_LOST or POSTBUS_LOCKED.
+   * otherwise, at least 1000. Then the call is rejected: with POSTBUS_CONNECTION_LOST or POSTBUS_LOCKED. A publish that is
+   * under way has two thirds of it.
    */
   queryTimeout?: number | undefined;
 }
@@ -49,6 +51,7 @@ function checkConnectionString(connectionString: unknown, option: 'connectionStr
 /** A server, by way of a pool. The listener has a connection of its own beside it. */
 export class PooledPostgres implements Postgres {
   readonly #pool: pg.Pool;
+  readonly #queries: PoolQueries;
   readonly #owned: boolean;
   readonly #listenConnectionString: string | undefined;
   /** Of our own pool: where the other end has vanished, a polite close waits for ever. */
@@ -77,6 +80,7 @@ export class PooledPostgres implements Postgres {
         allowExitOnIdle: true,
         stream: () => this.#newSocket(),
       });
+    this.#queries = new PoolQueries(this.#pool);
     if (this.#owned) {
       this.#pool.on('error', (error) => {
         if (!this.#closed) onIdleError(error);
@@ -84,33 +88,27 @@ export class PooledPostgres implements Postgres {
     }
   }
 
-  async query<Row extends pg.QueryResultRow>({ timeout, ...query }: Query): Promise<Row[]> {
-    // A setting of connections, says pg's documentation; it is one of queries too, and the pool may be the user's.
-    const config = { ...query, types, query_timeout: timeout };
-    return (await this.#pool.query<Row>(config)).rows;
+  async query<Row extends pg.QueryResultRow>({ timeout, isRepeatable, ...query }: Query): Promise<Row[]> {
+    return this.#queries.query<Row>({ ...query, types, query_timeout: timeout }, isRepeatable);
   }
 
   async transaction(run: (statement: RunStatement) => Promise<void>): Promise<void> {
-    const client = await this.#pool.connect();
-    try {
+    await this.#queries.withClient(async (client) => {
       await client.query('begin isolation level read committed');
       await run(async (text, values) => (await client.query(text, values && [...values])).rows);
       await client.query('commit');
-      client.release();
-    } catch (error) {
-      // Ends the connection, and with it the transaction.
-      client.release(true);
-      throw error;
-    }
+    });
   }
 
   /** Unless it was given a way of its own, it connects with all that the pool gives its own clients. */
   newListeningConnection(): ListeningConnection {
     const connectionString = this.#listenConnectionString;
-    if (connectionString !== undefined) return new PgListeningConnection({ connectionString });
     const { options } = this.#pool;
     // pg hides the password from spreading.
-    return new PgListeningConnection({ ...options, password: options.password });
+    const config = connectionString === undefined ? { ...options, password: options.password } : { connectionString };
+    const connection = new PgListeningConnection(config);
+    void connection.lost.then(() => this.#queries.distrust());
+    return connection;
   }
 
   async close(): Promise<void> {

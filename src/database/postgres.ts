@@ -7,6 +7,8 @@ export interface Query {
   name?: string;
   /** Ms that Postgres may take to answer. */
   timeout: number;
+  /** Whether it may be asked again, so that it can be given up when its connection seems dead. */
+  isRepeatable: boolean;
 }
 
 /** Runs a statement; without values, it may be several. Resolves to the rows of the last one. */

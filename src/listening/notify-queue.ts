@@ -75,7 +75,7 @@ export class NotifyQueue {
     const details = { usage: Math.round(usage * 100) / 100 };
     const message = 'the NOTIFY queue of Postgres fills up: a session that LISTENs does not take what was sent';
     try {
-      const [found] = await this.database.query<{ suspects: Suspect[]; hidden: number }>(lookForSuspects);
+      const [found] = await this.database.read<{ suspects: Suspect[]; hidden: number }>(lookForSuspects);
       this.logger.warn({ ...details, ...found }, message);
     } catch (err) {
       if (!(err instanceof errors.CLOSED)) this.logger.warn({ ...details, err }, message);

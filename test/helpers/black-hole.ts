@@ -10,6 +10,8 @@ export interface BlackHole {
   readonly url: string;
   swallow(): void;
   letThrough(): void;
+  /** Connections that come about from now on work. Those that were swallowed stay, and are dead. */
+  letNewThrough(): void;
 }
 
 export async function startBlackHole(t: Owner, target: string): Promise<BlackHole> {
@@ -35,6 +37,10 @@ export async function startBlackHole(t: Owner, target: string): Promise<BlackHol
     swallow() {
       open = false;
       for (const socket of sockets) socket.pause();
+    },
+    letNewThrough() {
+      open = true;
+      sockets.clear();
     },
     letThrough() {
       open = true;

@@ -7,12 +7,14 @@ export function countedPool(t: Test, url: string): { pool: pg.Pool; statements: 
   pool.on('error', () => {});
   t.teardown(() => pool.end());
   const statements: string[] = [];
-  const query: (...values: unknown[]) => unknown = pool.query.bind(pool);
-  Object.assign(pool, {
-    query: (statement: pg.QueryConfig | string, ...rest: unknown[]) => {
-      statements.push(typeof statement === 'string' ? statement : statement.text);
-      return query(statement, ...rest);
-    },
+  pool.on('connect', (client) => {
+    const query: (...values: unknown[]) => unknown = client.query.bind(client);
+    Object.assign(client, {
+      query: (statement: pg.QueryConfig | string, ...rest: unknown[]) => {
+        statements.push(typeof statement === 'string' ? statement : statement.text);
+        return query(statement, ...rest);
+      },
+    });
   });
   return { pool, statements };
 }
