@@ -7,12 +7,13 @@ import { readTables } from './accounting/tables.js';
 import { takeStock } from './accounting/take-stock.js';
 import { type Listener, startClients, startFollower, subscribeEverywhere } from './load/audience.js';
 import { BusWay, HttpWay } from './load/node-ways.js';
-import { Publisher } from './load/publisher.js';
+import { Publisher, type Way } from './load/publisher.js';
 import { ChangesWay, PublishLaterWay, PublishManyWay, PublishWay, TransactionWay } from './load/sql-ways.js';
 import { schema } from './load/world.js';
+import { withClient } from './parts/client.js';
 import { startGateway } from './parts/gateway.js';
 import { ChaosNode } from './parts/node.js';
-import { ChaosPostgres, type PostgresOptions, withClient } from './parts/postgres.js';
+import { ChaosPostgres, type PostgresOptions } from './parts/postgres.js';
 import type { Stage } from './stage.js';
 
 export interface ArenaOptions extends PostgresOptions {
@@ -21,6 +22,8 @@ export interface ArenaOptions extends PostgresOptions {
   readonly way?: (postgres: ChaosPostgres) => Promise<() => string>;
   /** Whether publish_later() goes by the relay; by default the seed decides. */
   readonly relay?: boolean;
+  /** Further ways to publish. */
+  readonly ways?: (url: () => string) => readonly Way[];
   /** Mean time, in ms, between two calls of one publisher. */
   readonly pauseMs?: number;
 }
@@ -44,9 +47,10 @@ export class Arena {
     /** One address for all nodes. */
     readonly gateway: string,
     private readonly pauseMs: number,
+    private readonly ways: NonNullable<ArenaOptions['ways']>,
   ) {}
 
-  static async open(stage: Stage, { nodes = 2, way, relay, pauseMs = 25, ...options }: ArenaOptions = {}) {
+  static async open(stage: Stage, { nodes = 2, way, relay, ways, pauseMs = 25, ...options }: ArenaOptions = {}) {
     const postgres = await ChaosPostgres.start(stage, options);
     await postgres.query(schema);
     if (relay ?? stage.random.isBelow(0.5)) await postgres.query('select message_bus.configure(relay => true)');
@@ -57,7 +61,15 @@ export class Arena {
     const silent = { warn: () => {}, error: () => {} };
     const bus = createBus({ connectionString: address(), keepaliveInterval: 1_000, logger: silent });
     stage.teardown(() => bus.close());
-    const arena = new Arena(stage, postgres, running, bus, await startGateway(stage, running), pauseMs);
+    const arena = new Arena(
+      stage,
+      postgres,
+      running,
+      bus,
+      await startGateway(stage, running),
+      pauseMs,
+      ways ?? (() => []),
+    );
     stage.teardown(() => arena.#stop());
     await arena.#begin();
     return arena;
@@ -88,6 +100,7 @@ export class Arena {
       new ChangesWay(url),
       new BusWay(this.bus),
       new HttpWay(() => this.gateway),
+      ...this.ways(url),
     ];
     for (const way of ways) {
       this.#publishers.push(new Publisher(way, this.ledger, this.stage.random.fork(), this.pauseMs));

@@ -49,6 +49,11 @@ export class Stage implements Owner {
     this.faults.set(fault, (this.faults.get(fault) ?? 0) + times);
   }
 
+  /** Something that the accounts do not show, and that is wrong all the same. */
+  complain(text: string): void {
+    if (this.figures) this.figures = { ...this.figures, wrong: [...this.figures.wrong, text] };
+  }
+
   /** Repeats a round of trouble until the time of the scenario is over, at least once; each begins after a random pause. */
   async keep(round: () => Promise<unknown>, pauseMs = 300): Promise<void> {
     const end = Date.now() + this.seconds * 1_000;

@@ -58,6 +58,7 @@ function isSame(row: Row, message: Received): boolean {
 /** The longest time, in ms, from the acknowledgement of a message to its arrival at the reader. */
 export function longestDelay(reader: Reader, acknowledgedAt: ReadonlyMap<string, number>): number {
   let longest = 0;
+  if (reader.isSlow) return longest;
   for (const { tag, at } of reader.received) longest = Math.max(longest, at - (acknowledgedAt.get(tag) ?? at));
   return longest;
 }

@@ -13,6 +13,8 @@ export class Reader {
   /** Gaps and other complaints that it was told, or has of what it was told. */
   readonly complaints: string[] = [];
   reconnects = 0;
+  /** By its own will: its delays are not the bus's. */
+  isSlow = false;
   readonly #names: ReadonlySet<string> | undefined;
 
   /**

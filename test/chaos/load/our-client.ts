@@ -1,7 +1,7 @@
 import { MessageBusClient } from '../../../src/client/index.js';
 import { identify } from '../accounting/publication.js';
 import { Reader } from '../accounting/reader.js';
-import type { ClientOptions } from './raw-client.js';
+import { type ClientOptions, headersOf } from './raw-client.js';
 
 /** `postbus/client`, as pages use it. */
 export class OurClient {
@@ -12,11 +12,7 @@ export class OurClient {
     this.reader = new Reader(`client ${viewer.clientId}`, viewer, places);
     this.#client = new MessageBusClient({
       baseUrl: `${url}/`,
-      headers: {
-        ...(viewer.userId !== null && { 'x-user': viewer.userId }),
-        ...(viewer.groupIds.length > 0 && { 'x-groups': viewer.groupIds.join() }),
-        ...(siteId !== null && { 'x-site': siteId }),
-      },
+      headers: headersOf(viewer, siteId),
       minPollInterval: 20,
       maxPollInterval: 500,
       pollTimeout: 5_000,

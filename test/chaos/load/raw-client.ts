@@ -1,8 +1,9 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { poll, stream, type WireMessage } from '../../helpers/server.js';
+import type { WireMessage } from '../../helpers/server.js';
 import { identify, type Place } from '../accounting/publication.js';
 import { Reader, type Viewer } from '../accounting/reader.js';
 import type { Random } from '../random.js';
+import { frames } from './frames.js';
 
 const modes = ['short', 'long', 'stream'] as const;
 /** A node lets polls wait for 2 s. One that says nothing for longer is asked no more. */
@@ -13,6 +14,8 @@ export interface ClientOptions {
   readonly viewer: Viewer;
   readonly siteId: string | null;
   readonly places: readonly Place[];
+  /** Of a slow reader: how long it looks at each frame of a stream, in ms, before it takes the next one. */
+  readonly pauseMs?: () => number;
 }
 
 /** Polls over plain HTTP, long, short and streamed, from where it got to, and hangs up at random. */
@@ -31,6 +34,7 @@ export class RawClient {
   ) {
     const { viewer, places } = options;
     this.reader = new Reader(`polls of ${viewer.clientId}`, viewer, places);
+    this.reader.isSlow = options.pauseMs !== undefined;
     for (const { channel } of places) this.#positions.set(channel, 0);
     this.#sites = new Map(places.map(({ channel, siteId }) => [channel, siteId]));
     this.#running = this.#run();
@@ -61,25 +65,23 @@ export class RawClient {
   }
 
   async #poll(signal: AbortSignal, patience: NodeJS.Timeout): Promise<void> {
-    const { url, viewer, siteId } = this.options;
-    const headers: Record<string, string> = {
-      ...(viewer.userId !== null && { 'x-user': viewer.userId }),
-      ...(viewer.groupIds.length > 0 && { 'x-groups': viewer.groupIds.join() }),
-      ...(siteId !== null && { 'x-site': siteId }),
+    const { url, viewer, siteId, pauseMs } = this.options;
+    const mode = pauseMs ? 'stream' : this.random.pick(modes);
+    const init: RequestInit = {
+      headers: {
+        'content-type': 'application/json',
+        ...(mode !== 'stream' && { 'dont-chunk': 'true' }),
+        ...headersOf(viewer, siteId),
+      },
+      body: JSON.stringify({ ...Object.fromEntries(this.#positions), __seq: ++this.#sequence }),
+      signal,
     };
-    const channels = { ...Object.fromEntries(this.#positions), __seq: ++this.#sequence };
-    const client = viewer.clientId;
-    const mode = this.random.pick(modes);
-    if (mode === 'stream') {
-      for await (const frame of stream(url, channels, { client, headers, signal })) {
-        this.#take(frame, signal);
-        patience.refresh();
-      }
-      return;
+    const query = mode === 'short' ? '?dlp=t' : '';
+    for await (const messages of frames(`${url}/message-bus/${viewer.clientId}/poll${query}`, init)) {
+      this.#take(messages, signal);
+      if (pauseMs) await delay(pauseMs());
+      patience.refresh();
     }
-    const { status, messages } = await poll(url, channels, { client, headers, signal, dlp: mode === 'short' });
-    if (status !== 200) throw new Error(`status ${status}`);
-    this.#take(messages, signal);
   }
 
   #take(messages: readonly WireMessage[], signal: AbortSignal): void {
@@ -102,4 +104,13 @@ export class RawClient {
     if (id < from) this.reader.complaints.push(`was moved back on ${channel} from ${from} to ${id}`);
     this.#positions.set(channel, id);
   }
+}
+
+/** Who somebody is, as the nodes' lookups are told. */
+export function headersOf(viewer: Viewer, siteId: string | null): Record<string, string> {
+  return {
+    ...(viewer.userId !== null && { 'x-user': viewer.userId }),
+    ...(viewer.groupIds.length > 0 && { 'x-groups': viewer.groupIds.join() }),
+    ...(siteId !== null && { 'x-site': siteId }),
+  };
 }

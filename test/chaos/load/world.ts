@@ -11,6 +11,8 @@ export const places: readonly Place[] = [
 ];
 /** Written to by the trigger on a table alone. */
 export const changesPlace: Place = { channel: '/changes', siteId: null };
+/** Large messages, in the scenarios that have any. */
+export const bulkPlace: Place = { channel: '/bulk', siteId: null };
 export const allPlaces: readonly Place[] = [...places, changesPlace];
 
 export const userIds = ['1', '2', '3'] as const;

@@ -6,11 +6,13 @@ import { identify, type Received } from '../accounting/publication.js';
 import type { NodeConfig, NodeReport } from './node-protocol.js';
 
 const config: NodeConfig = JSON.parse(process.argv[2] ?? '');
-const silent = { warn: () => {}, error: () => {} };
+const log = (details: object, message: string) => {
+  if (process.env.CHAOS_VERBOSE) process.stderr.write(`node: ${message}: ${Object(details).err?.message}\n`);
+};
 const bus = createBus({
   connectionString: config.databaseUrl,
   keepaliveInterval: config.keepaliveIntervalMs,
-  logger: process.env.CHAOS_VERBOSE ? console : silent,
+  logger: { warn: log, error: log },
 });
 const app = Fastify();
 
@@ -43,6 +45,8 @@ app.post<{ Body: { channel: string; data: unknown; options: PublishOptions } }>(
   return { id: await bus.publish(channel, data, options) };
 });
 app.get('/connected', async (_request, reply) => reply.code(bus.isConnected ? 200 : 503).send({}));
+
+app.get('/memory', async () => ({ bytes: process.memoryUsage.rss() }));
 
 async function stop(): Promise<void> {
   await app.close();

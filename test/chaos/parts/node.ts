@@ -88,6 +88,12 @@ export class ChaosNode {
     await closed;
   }
 
+  /** Resident memory, in bytes. */
+  async memory(): Promise<number> {
+    const response = await fetch(`${this.url}/memory`);
+    return Number(Object(await response.json()).bytes);
+  }
+
   freeze(): void {
     this.#child?.kill('SIGSTOP');
   }

@@ -1,10 +1,14 @@
 import { backends } from './backends.js';
+import { diskFull } from './disk-full.js';
 import { halfOpen } from './half-open.js';
 import { kill9 } from './kill-9.js';
 import { listeners } from './listeners.js';
 import { nodesKilled, nodesStopped, rollingRestart } from './nodes.js';
 import { outage } from './outage.js';
+import { queueFull } from './queue-full.js';
 import type { Scenario } from './scenario.js';
+import { slowReaders, slowSenders } from './slow.js';
+import { soak } from './soak.js';
 
 export const scenarios: readonly Scenario[] = [
   listeners,
@@ -15,4 +19,9 @@ export const scenarios: readonly Scenario[] = [
   nodesKilled,
   nodesStopped,
   rollingRestart,
+  slowReaders,
+  slowSenders,
+  diskFull,
+  queueFull,
+  soak,
 ];
