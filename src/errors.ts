@@ -193,6 +193,19 @@ export const errors = {
     'The embedded Postgres has ended, and the server with it. The end of .postbus/postgres.log says why.',
     500,
   ),
+  BAD_HOST: createError<[string]>(
+    'POSTBUS_BAD_HOST',
+    'This server does not serve the host %s. If the host is yours, name it in --hosts, or HOSTS.',
+    421,
+  ),
+  SLOW_REQUEST: createError<[]>('POSTBUS_SLOW_REQUEST', 'The request did not come in in time.', 408),
+  LARGE_HEAD: createError<[]>('POSTBUS_LARGE_HEAD', 'The head of the request is larger than 16 KiB.', 431),
+  BAD_REQUEST: createError<[]>('POSTBUS_BAD_REQUEST', 'This is not a request of HTTP/1.1.', 400),
+  STOPPING: createError<[]>(
+    'POSTBUS_STOPPING',
+    'This server is about to stop. Ask again: another one, or this one when it is back.',
+    503,
+  ),
   NO_ROUTE: createError<[]>('POSTBUS_NO_ROUTE', 'Nothing is served at this address.', 404),
   NOT_NOW: createError<[]>('POSTBUS_NOT_NOW', 'The server cannot do this at the moment. Its log says why.', 503),
 };

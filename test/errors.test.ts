@@ -1,9 +1,10 @@
 import { readdir, readFile } from 'node:fs/promises';
+import Fastify from 'fastify';
 import pg from 'pg';
 import t, { type Test } from 'tap';
 import { embeddedPostgresErrors } from '../src/embedded-postgres/errors.js';
 import { errors, isPostbusError } from '../src/errors.js';
-import type { PostbusOptions } from '../src/fastify/index.js';
+import postbus, { type PostbusOptions } from '../src/fastify/index.js';
 import { openBus } from './helpers/bus.js';
 import { createDatabase } from './helpers/database.js';
 import { readPage, rowsOf } from './helpers/documentation.js';
@@ -137,6 +138,18 @@ t.test('polls are answered with every code that the page says so of, and its sta
   }
   await replaceRead('perform pg_terminate_backend(pg_backend_pid())');
   await ask(t);
+
+  const stopping = Fastify({ return503OnClosing: false });
+  await stopping.register(postbus, { bus: openBus(t, database.url) });
+  // Its hook is called after that of the plugin.
+  await stopping.register(async (scope) => {
+    scope.addHook('preClose', async () => {
+      const answer = await send(`${origin}/message-bus/x/poll`, { headers: json, body: '{"/a":0}' });
+      seen.set(JSON.parse(answer.text).code, String(answer.status));
+    });
+  });
+  const origin = await stopping.listen({ port: 0, host: '127.0.0.1' });
+  await stopping.close();
 
   const said = codes.filter(([, , polls]) => polls === 'yes').map(([code, status]) => [code, status]);
   t.strictSame([...seen].sort(), said.sort());

@@ -1,3 +1,4 @@
+import { normalizeHost } from '../server/host-check.js';
 import { type Command, databaseOptions, environment, listenOption, UsageError } from './command.js';
 import { givenDatabaseUrl, givenListenUrl } from './database-url.js';
 
@@ -12,8 +13,8 @@ Without a database it starts a Postgres of its own, which keeps its data in .pos
 folder. Creates the schema, or brings it up to date. Prints its address when it is ready; logs go to
 stderr. GET /health/live and GET /health/ready tell how it is. SIGINT or SIGTERM stops it.
 
-Environment: DATABASE_URL, LISTEN_DATABASE_URL, HOST, PORT, CORS_ORIGINS, MAX_ACTIVE_CLIENTS,
-MAX_WAITING_CHANNELS, MAX_CHANNELS, BODY_LIMIT, LOG_LEVEL
+Environment: DATABASE_URL, LISTEN_DATABASE_URL, HOST, PORT, CORS_ORIGINS, HOSTS,
+MAX_ACTIVE_CLIENTS, MAX_WAITING_CHANNELS, MAX_CHANNELS, BODY_LIMIT, LOG_LEVEL
 (${logLevels.join(', ')}; default: warn)
 `,
   options: {
@@ -31,6 +32,10 @@ MAX_WAITING_CHANNELS, MAX_CHANNELS, BODY_LIMIT, LOG_LEVEL
     },
     'max-channels': { value: 'n', help: 'channels that one poll may name; default: MAX_CHANNELS, or 200' },
     'body-limit': { value: 'bytes', help: 'size that the body of a poll may have; default: BODY_LIMIT, or 65536' },
+    hosts: {
+      value: 'list',
+      help: 'hosts that requests may name besides localhost, or *; default: HOSTS, or none on loopback, all elsewhere',
+    },
     workers: { value: 'n', help: 'processes that serve the port; default: 1' },
     ...databaseOptions,
     ...listenOption,
@@ -48,6 +53,7 @@ MAX_WAITING_CHANNELS, MAX_CHANNELS, BODY_LIMIT, LOG_LEVEL
       schema: args.schema,
       demo: args.flag('demo'),
       corsOrigins: (args.list('cors-origins') ?? environment('CORS_ORIGINS')?.split(',') ?? []).map(checkOrigin),
+      hosts: (args.list('hosts') ?? environment('HOSTS')?.split(','))?.map(checkHost),
       host: args.text('host') ?? environment('HOST') ?? '127.0.0.1',
       port: args.integerOrVariable('port', 0, 65_535) ?? 3000,
       limits: {
@@ -61,6 +67,13 @@ MAX_WAITING_CHANNELS, MAX_CHANNELS, BODY_LIMIT, LOG_LEVEL
     });
   },
 };
+
+/** A name or an address, as in the Host header, but without a port. */
+function checkHost(host: string): string {
+  const bracketed = host.includes(':') && !host.startsWith('[') ? `[${host}]` : host;
+  if (host === '*' || (normalizeHost(bracketed) !== undefined && !/:\d*$/.test(bracketed))) return bracketed;
+  throw new UsageError(`a host looks like example.org or 192.168.1.7, not ${host}`);
+}
 
 /** As browsers name it: with a slash at its end, it would be none. */
 function checkOrigin(origin: string): string {

@@ -71,7 +71,6 @@ export class StreamedAnswer implements Answer {
     this.#response.writeHead(200, {
       ...definedHeaders(reply),
       'content-type': 'text/plain; charset=utf-8',
-      'x-content-type-options': 'nosniff',
     });
     this.#response.write(frame.text);
   }

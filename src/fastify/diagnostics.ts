@@ -27,7 +27,7 @@ export async function diagnostics(app: FastifyInstance, options: DiagnosticsOpti
       reply.callNotFound();
       return reply;
     }
-    reply.header('cache-control', 'no-store');
+    reply.header('cache-control', 'no-store').header('x-content-type-options', 'nosniff');
     return {
       ...(await bus.diagnostics()),
       clients: {

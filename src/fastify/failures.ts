@@ -20,8 +20,10 @@ export function createErrorHandler(onError: PostbusOptions['onError']) {
     request.log.error(isPostbusError(err) ? { err, count } : { err }, 'a poll failed'),
   );
   return async (error: FastifyError, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> => {
+    // An earlier hook may have failed, before those of the plugin had their turn.
+    reply.header('x-content-type-options', 'nosniff');
     // Whoever turned the bus off knows that it is.
-    if (statusOf(error) >= 500 && !(error instanceof errors.OFF)) failures.note(error, request);
+    if (statusOf(error) >= 500 && !isKnown(error)) failures.note(error, request);
     if (onError) {
       try {
         const own = await onError(request, error);
@@ -59,6 +61,11 @@ function sendStandard(error: FastifyError, reply: FastifyReply): FastifyReply {
     error: STATUS_CODES[status] ?? 'Error',
     message: isRequests ? error.message : failed.message,
   });
+}
+
+/** Nobody needs to be told of what they have done themselves. */
+function isKnown(error: FastifyError): boolean {
+  return error instanceof errors.OFF || error instanceof errors.STOPPING;
 }
 
 function statusOf(error: FastifyError): number {

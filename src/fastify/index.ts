@@ -31,7 +31,8 @@ const maxClientIdLength = 255;
 // To start a poll and to answer it may take 50 µs. What a publish waits for, its own request and the answers of Postgres,
 // comes to a few turns of the event loop: with a thousand polls in each, publishers would wait longer than readers.
 const pollsPerTurn = 64;
-const noCache = {
+const headers = {
+  'x-content-type-options': 'nosniff',
   'cache-control': 'must-revalidate, private, max-age=0',
   pragma: 'no-cache',
   expires: '0',
@@ -63,9 +64,12 @@ async function routes(app: FastifyInstance, { settings, polls, budget, polled }:
 
   addBodyParsers(app, settings);
   app.setErrorHandler(createErrorHandler(settings.onError));
+  let isClosing = false;
   // Here and in the parsers: with callbacks, for polls to make no promises.
   app.addHook('onRequest', (_request, reply, done) => {
-    reply.headers(noCache);
+    reply.headers(headers);
+    // It came on a connection that is still open. Fastify tells the client that this one will be closed.
+    if (isClosing) return done(new errors.STOPPING());
     answers.add(reply.raw);
     done();
   });
@@ -76,6 +80,7 @@ async function routes(app: FastifyInstance, { settings, polls, budget, polled }:
   });
   // Fastify waits for requests under way before it closes: let the parked ones go first.
   app.addHook('preClose', async () => {
+    isClosing = true;
     polls.endAll();
     await answers.drain();
   });

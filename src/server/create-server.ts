@@ -10,10 +10,12 @@ import { createBus } from '../create-bus.js';
 import { errors } from '../errors.js';
 import postbus, { type PostbusOptions } from '../fastify/index.js';
 import { OnceAMinuteByCode } from '../once-a-minute.js';
+import { answerClientError, requestTimes, timeouts } from './client-errors.js';
 import { letInPagesOf } from './cors.js';
 import { DatabaseProbe } from './database-probe.js';
 import { demo } from './demo.js';
 import { health } from './health.js';
+import { checkHosts } from './host-check.js';
 
 export interface ServerOptions {
   connectionString: string;
@@ -24,18 +26,24 @@ export interface ServerOptions {
   demo?: { embedded: boolean } | undefined;
   /** Origins whose pages may poll; `*` for all. */
   corsOrigins?: readonly string[] | undefined;
+  /** Hosts that requests may name besides this machine's own; `*` for all. Undefined: hosts are not checked. */
+  hosts?: readonly string[] | undefined;
   limits?: Pick<PostbusOptions, 'maxActiveClients' | 'maxWaitingChannels' | 'maxChannels' | 'bodyLimit'> | undefined;
   /** Of pino; its lines go to stderr. */
   logLevel: string;
 }
 
 /** The standalone server, ready to listen: polls for everyone, health, and the demo where wanted. Closes its bus. */
-export async function createServer(options: ServerOptions): Promise<FastifyInstance> {
+export async function createServer(options: ServerOptions, times = requestTimes): Promise<FastifyInstance> {
   const { connectionString, listenConnectionString, schema } = options;
   const app = Fastify({
     logger: logging(options.logLevel),
-    // For a request to come in whole; how long its answer takes is another matter.
-    requestTimeout: 30_000,
+    // For a request to come in; how long its answer takes is another matter.
+    http: timeouts(times),
+    requestTimeout: times.request,
+    clientErrorHandler: answerClientError,
+    // Fastify's own answer has no code: the plugin and the health check refuse requests that come during a stop.
+    return503OnClosing: false,
     // What is not as asked for is refused, not mended.
     ajv: { customOptions: { coerceTypes: false, removeAdditional: false } },
   });
@@ -44,6 +52,11 @@ export async function createServer(options: ServerOptions): Promise<FastifyInsta
   app.addHook('onClose', async () => {
     await Promise.all([bus.close(), probe.close()]);
   });
+  app.addHook('onRequest', (_request, reply, done) => {
+    reply.header('x-content-type-options', 'nosniff');
+    done();
+  });
+  if (options.hosts) checkHosts(app, options.hosts);
   app.setErrorHandler(createErrorHandler());
   app.setNotFoundHandler(() => {
     throw new errors.NO_ROUTE();

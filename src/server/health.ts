@@ -15,6 +15,10 @@ interface HealthOptions {
  */
 export async function health(app: FastifyInstance, { bus, probe }: HealthOptions): Promise<void> {
   let failure: string | undefined;
+  let isStopping = false;
+  app.addHook('preClose', async () => {
+    isStopping = true;
+  });
 
   app.addHook('onRequest', async (_request, reply) => {
     reply.header('cache-control', 'no-store');
@@ -24,6 +28,7 @@ export async function health(app: FastifyInstance, { bus, probe }: HealthOptions
 
   app.get('/health/ready', async (request, reply) => {
     try {
+      if (isStopping) throw new errors.STOPPING();
       await probe.check();
       if (bus.isOff) throw new errors.OFF();
       if (bus.outage instanceof errors.POOLER) throw bus.outage;
@@ -33,7 +38,7 @@ export async function health(app: FastifyInstance, { bus, probe }: HealthOptions
     } catch (err) {
       const code = isPostbusError(err) ? err.code : 'POSTBUS_NOT_NOW';
       // Details name hosts and users: for the log, and there once, however often somebody asks.
-      if (code !== failure) request.log.warn({ err }, 'not ready');
+      if (code !== failure && !isStopping) request.log.warn({ err }, 'not ready');
       failure = code;
       return reply.code(503).send({ statusCode: 503, code, error: STATUS_CODES[503], message: reasons[code] ?? other });
     }
@@ -46,6 +51,7 @@ const reasons: Record<string, string> = {
   POSTBUS_CONNECTION_LOST: 'The database does not answer.',
   POSTBUS_BAD_CREDENTIALS: 'The database refuses the login.',
   POSTBUS_NO_DATABASE: 'The database is not there.',
+  POSTBUS_STOPPING: new errors.STOPPING().message,
   POSTBUS_OFF: new errors.OFF().message,
   POSTBUS_POOLER: new errors.POOLER().message,
   POSTBUS_NOT_LISTENING: new errors.NOT_LISTENING().message,

@@ -2,6 +2,7 @@ import { createBus } from '../create-bus.js';
 import { startEmbeddedPostgres } from '../embedded-postgres/index.js';
 import { errors } from '../errors.js';
 import type { ServerOptions } from './create-server.js';
+import { isLoopback } from './host-check.js';
 import { authority, HttpServer } from './http-server.js';
 import { listenForStopSignals } from './stop-signals.js';
 import { Workers } from './workers.js';
@@ -14,6 +15,8 @@ export interface ServeOptions {
   schema: string;
   demo: boolean;
   corsOrigins: readonly string[];
+  /** Hosts that requests may name; undefined: by default, only those of this machine if it listens on loopback. */
+  hosts: readonly string[] | undefined;
   host: string;
   port: number;
   limits: ServerOptions['limits'];
@@ -24,7 +27,8 @@ export interface ServeOptions {
 
 /** Runs the server until a signal stops it. Rejects when it cannot start, or its Postgres has ended; then nothing is left. */
 export async function serve(options: ServeOptions): Promise<void> {
-  const { databaseUrl, listenDatabaseUrl, schema, demo, corsOrigins, host, port, limits, logLevel, workers } = options;
+  const { databaseUrl, listenDatabaseUrl, schema, demo, corsOrigins, hosts, host, port, limits, logLevel, workers } =
+    options;
   const signals = listenForStopSignals();
   const undo: (() => Promise<unknown>)[] = [];
   try {
@@ -41,6 +45,7 @@ export async function serve(options: ServeOptions): Promise<void> {
       schema,
       demo: demo ? { embedded } : undefined,
       corsOrigins,
+      hosts: hosts ?? (isLoopback(host) ? [host] : undefined),
       limits,
       logLevel,
     };
