@@ -83,7 +83,8 @@ export class Bus {
   /** Creates the schema or brings it up to date; safe to call from every node at each start. */
   async migrate(): Promise<void> {
     this.#checkOpen();
-    await migrate((run) => this.#database.postgres.transaction(run), this.#database.schema);
+    const { mended } = await migrate((run) => this.#database.postgres.transaction(run), this.#database.schema);
+    if (mended.length > 0) this.#logger.warn({ mended }, 'the schema of the bus was damaged, and has been mended');
   }
 
   /** Checks that the database and its schema are there, and starts to listen. Later losses are mended in the background. */

@@ -88,6 +88,21 @@ export const errors = {
     'The schema "%s" was migrated by a newer postbus (%s). Update this one.',
     503,
   ),
+  UNSAFE_SCHEMA: createError<[string, string]>(
+    'POSTBUS_UNSAFE_SCHEMA',
+    'The schema "%s" cannot be trusted, as others than the role that migrates it could run code in it with the rights of those who use the bus: %s.',
+    503,
+  ),
+  MIGRATION_LOCKED: createError<[string, string]>(
+    'POSTBUS_MIGRATION_LOCKED',
+    'The schema "%s" was not migrated, and nothing was changed: %s holds a lock that it needs. Migrate again when that has ended; pg_terminate_backend(pid) ends it.',
+    503,
+  ),
+  DAMAGED_SCHEMA: createError<[string, string]>(
+    'POSTBUS_DAMAGED_SCHEMA',
+    'The schema "%s" is damaged, and migrate cannot mend it: %s. Restore it from a backup; or drop it and migrate, which begins anew.',
+    503,
+  ),
   READ_ONLY: createError<[string]>(
     'POSTBUS_READ_ONLY',
     'The database takes no changes: %s. Connect to the primary; or end what makes it read-only (default_transaction_read_only of the role or the database).',

@@ -1,3 +1,4 @@
+import type { MigrateReport } from '../database/migrate.js';
 import { type Command, databaseOptions } from './command.js';
 import { findDatabaseUrl } from './database-url.js';
 
@@ -15,17 +16,23 @@ postbus serve runs in this folder.
   },
   async run(args) {
     args.noOperands();
-    const { createBus, printMigration } = await import('../index.js');
     if (args.flag('print')) {
+      const { printMigration } = await import('../index.js');
       process.stdout.write(await printMigration(args.schema));
       return;
     }
-    const bus = createBus({ connectionString: await findDatabaseUrl(args), schema: args.schema });
-    try {
-      await bus.migrate();
-    } finally {
-      await bus.close();
-    }
-    process.stdout.write(`The schema ${args.schema} is up to date.\n`);
+    const connectionString = await findDatabaseUrl(args);
+    const { migrateDatabase } = await import('../database/migrate-database.js');
+    process.stdout.write(describe(args.schema, await migrateDatabase(connectionString, args.schema)));
   },
 };
+
+function describe(schema: string, { wasCurrent, migrations, mended }: MigrateReport): string {
+  if (wasCurrent) return `The schema ${schema} is up to date: nothing to do.\n`;
+  return [
+    ...migrations.map((name) => `Migrated: ${name}`),
+    ...mended.map((what) => `Mended: ${what}`),
+    `The schema ${schema} is up to date.`,
+    '',
+  ].join('\n');
+}

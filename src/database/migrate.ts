@@ -2,35 +2,134 @@ import pg from 'pg';
 import { errors } from '../errors.js';
 import { codedError } from './coded-error.js';
 import { createSchema } from './migrate/create-schema.js';
-import { loadSchemaSql } from './migrate/load.js';
-import { migrateTables, recordsSql } from './migrate/records.js';
-import { noteRights, restrictRights } from './migrate/rights.js';
+import { brokenTriggers, mendSchema, missingRelations, schemaDamage } from './migrate/damage.js';
+import { explain } from './migrate/explain.js';
+import { raiseUnsafe, schemaFaults } from './migrate/guard.js';
+import { digestOf, loadSchemaSql, type SchemaSql } from './migrate/load.js';
+import { lockSchema } from './migrate/lock.js';
+import { completeRecords, migrateTables, recordsSql } from './migrate/records.js';
+import { noteRights, restrictRights, takeBackDefaults } from './migrate/rights.js';
+import { catalogAlone, schemaFirst, settings } from './migrate/settings.js';
+import { readState, recordState, type SchemaState } from './migrate/state.js';
 import type { Postgres, RunStatement } from './postgres.js';
 
+/** Ms that a migrator waits for another one, and then for each lock of a table that a transaction of the bus holds. */
+export interface MigrateTimeouts {
+  migratorMs: number;
+  tableMs: number;
+}
+
+const maxFaultsTold = 8;
+const defaultTimeouts: MigrateTimeouts = { migratorMs: 60_000, tableMs: 10_000 };
+
+export interface MigrateReport {
+  /** Nothing was to be done, and nothing was written. */
+  wasCurrent: boolean;
+  /** The migrations that were run. */
+  migrations: string[];
+  /** What was damaged and has been mended. */
+  mended: string[];
+}
+
 /**
- * Brings the schema up to date: tables by numbered migrations, functions anew each time, all in one transaction.
- * Racing migrators wait for each other.
+ * Brings the schema up to date: tables by numbered migrations, functions anew, all in one transaction. Writes nothing and
+ * takes no lock if it is up to date. Racing migrators wait for each other.
  *
- * @throws POSTBUS_NEWER_SCHEMA when a newer postbus has migrated it; POSTBUS_NO_PERMISSION when the role may not.
+ * @throws POSTBUS_NEWER_SCHEMA when a newer postbus has migrated it; POSTBUS_UNSAFE_SCHEMA when others could run code in it;
+ * POSTBUS_MIGRATION_LOCKED when somebody else's lock is not released in time; POSTBUS_DAMAGED_SCHEMA when it cannot be mended;
+ * POSTBUS_READ_ONLY and POSTBUS_NO_PERMISSION when there is something to do and the database, or the role, does not let it.
  */
-export async function migrate(transaction: Postgres['transaction'], schema: string): Promise<void> {
+export async function migrate(
+  transaction: Postgres['transaction'],
+  schema: string,
+  timeouts = defaultTimeouts,
+): Promise<MigrateReport> {
   checkSchema(schema);
   const sql = await loadSchemaSql();
+  let report: MigrateReport | undefined;
   try {
     // Read committed: otherwise those who wait for the lock might not see what was done meanwhile.
     await transaction(async (statement) => {
-      await statement('select pg_advisory_xact_lock(hashtextextended($1, 0))', [`postbus migrate ${schema}`]);
-      await checkEncoding(statement);
-      await statement(createSchema(schema));
-      await statement(settings(schema));
-      await statement(noteRights);
-      await migrateTables(statement, schema, sql);
-      await statement(sql.functions);
-      await statement(restrictRights);
+      report = await migrateIn(statement, schema, sql, timeouts);
     });
   } catch (error) {
-    throw codedError(error, schema);
+    throw (await explain(error, transaction, schema)) ?? codedError(error, schema);
   }
+  if (!report) throw new Error('the transaction has not run');
+  return report;
+}
+
+async function migrateIn(
+  statement: RunStatement,
+  schema: string,
+  sql: SchemaSql,
+  timeouts: MigrateTimeouts,
+): Promise<MigrateReport> {
+  const nothing: MigrateReport = { wasCurrent: true, migrations: [], mended: [] };
+  await statement(settings(timeouts.migratorMs));
+  await checkEncoding(statement);
+  let state = await readState(statement, schema, sql);
+  if (state.owner === null) {
+    refuseReadOnly(state, schema);
+    await statement(createSchema(schema));
+    state = await readState(statement, schema, sql);
+  }
+  if (state.hasBus && state.owner !== state.role && !state.isSuperuser) {
+    // A role that uses the bus: it has to trust the owner, and can mend nothing.
+    if (state.record?.digest === digestOf(sql, schema)) return nothing;
+    throw new errors.NO_PERMISSION(
+      `the schema "${schema}" is not up to date, and only its owner, ${state.owner}, may migrate it`,
+    );
+  }
+  // What another superuser makes would belong to that one, and mixed with the rest be of no use.
+  if (state.owner !== null && state.isSuperuser && state.isOwnerSuperuser)
+    await statement(`set local role ${pg.escapeIdentifier(state.owner)}`);
+  await refuseUnsafe(statement, schema, sql);
+  if (await isCurrent(statement, schema, sql, state)) return nothing;
+
+  refuseReadOnly(state, schema);
+  if (state.record === null) await statement(takeBackDefaults(schema, sql));
+  await statement(noteRights(schema));
+  await statement(lockSchema(schema));
+  state = await readState(statement, schema, sql);
+  if (await isCurrent(statement, schema, sql, state)) return nothing;
+  await statement(`set local lock_timeout = ${timeouts.tableMs}`);
+  const mended = await completeRecords(statement, schema, sql, state);
+  const broken = await brokenTriggers(statement, schema);
+  await statement(schemaFirst(schema));
+  const migrations = await migrateTables(statement, schema, sql);
+  const missing = await missingRelations(statement, schema, sql);
+  if (missing.length > 0) throw new errors.DAMAGED_SCHEMA(schema, `missing: ${missing.join(', ')}`);
+  await statement(sql.functions);
+  mended.push(...broken.map((trigger) => `the trigger ${trigger}`));
+  mended.push(...(await mendSchema(statement, broken.length > 0)));
+  await statement(catalogAlone);
+  await statement(recordState(schema, sql));
+  await statement(restrictRights(schema, sql));
+  return { wasCurrent: false, migrations, mended };
+}
+
+/** Whether nothing is to be done: the schema is of this version, and as the last migrator has left it. */
+async function isCurrent(
+  statement: RunStatement,
+  schema: string,
+  sql: SchemaSql,
+  { record, functions, isOpen }: SchemaState,
+): Promise<boolean> {
+  if (record?.digest !== digestOf(sql, schema) || record.functions !== functions || isOpen) return false;
+  return (await schemaDamage(statement, schema)).length === 0;
+}
+
+function refuseReadOnly({ isReadOnly }: SchemaState, schema: string): void {
+  if (isReadOnly) throw new errors.READ_ONLY(`the schema "${schema}" is not up to date and cannot be migrated here`);
+}
+
+async function refuseUnsafe(statement: RunStatement, schema: string, sql: SchemaSql): Promise<void> {
+  const faults = await statement<{ fault: string }>(schemaFaults(schema, sql));
+  if (faults.length === 0) return;
+  const told = faults.slice(0, maxFaultsTold).map(({ fault }) => fault);
+  if (faults.length > told.length) told.push(`and ${faults.length - told.length} more`);
+  throw new errors.UNSAFE_SCHEMA(schema, told.join('; '));
 }
 
 /** Channels and data are any Unicode; in another encoding, one client's could not be read, nor what is read with it. */
@@ -46,13 +145,17 @@ export async function printMigration(schema: string): Promise<string> {
   const sql = await loadSchemaSql();
   return [
     'begin;',
+    settings(defaultTimeouts.migratorMs),
     createSchema(schema),
-    settings(schema),
-    noteRights,
+    raiseUnsafe(schema, sql),
+    noteRights(schema),
+    schemaFirst(schema),
     ...sql.migrations.map(([, text]) => text),
     recordsSql(sql),
     sql.functions,
-    restrictRights,
+    catalogAlone,
+    recordState(schema, sql),
+    restrictRights(schema, sql),
     'commit;',
     '',
   ].join('\n');
@@ -64,13 +167,4 @@ export function checkSchema(schema: string): void {
     throw new errors.BAD_OPTION('schema', 'must be the name of a Postgres schema, of 1 to 63 bytes');
   }
   if (schema === '$user') throw new errors.BAD_OPTION('schema', 'cannot be "$user", which stands for another name');
-}
-
-// The files name no schema: the search path does, and each function keeps it ("set search_path from current").
-function settings(schema: string): string {
-  return `
-set local search_path = ${pg.escapeIdentifier(schema)}, pg_temp;
-set local check_function_bodies = off;
-set local client_min_messages = warning;
-`;
 }

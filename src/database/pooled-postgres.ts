@@ -33,6 +33,8 @@ const types: pg.CustomTypesConfig = {
 };
 
 const closeGraceMs = 500;
+/** The longest that a timer of Node can wait. */
+const maxTimeoutMs = 2_147_483_647;
 
 /** pg would complain of it at the first connection, in the words of its URL parser. @throws POSTBUS_BAD_OPTION */
 function checkConnectionString(connectionString: unknown, option: 'connectionString' | 'listenConnectionString'): void {
@@ -95,7 +97,11 @@ export class PooledPostgres implements Postgres {
   async transaction(run: (statement: RunStatement) => Promise<void>): Promise<void> {
     await this.#queries.withClient(async (client) => {
       await client.query('begin isolation level read committed');
-      await run(async (text, values) => (await client.query(text, values && [...values])).rows);
+      await run(async (text, values) => {
+        // Of the statements, only Postgres knows how long they may take. pg takes 0 for the timeout of the pool.
+        const config = { text, query_timeout: maxTimeoutMs, ...(values && { values: [...values] }) };
+        return (await client.query(config)).rows;
+      });
       await client.query('commit');
     });
   }

@@ -31,3 +31,14 @@ export async function createGrantee(
   for (const name of functions) await database.query(`grant execute on function message_bus.${name} to ${role}`);
   return { database, role, url };
 }
+
+/** Lets a role name the types of the bus in what it makes, which is nobody's right unless somebody grants it. */
+export async function grantTypes(database: TestDatabase, role: string): Promise<void> {
+  await database.query(`do $$
+    declare t regtype;
+    begin
+      for t in select oid from pg_type where typnamespace = 'message_bus'::regnamespace and typcategory <> 'A' loop
+        execute format('grant usage on type %s to ${role}', t);
+      end loop;
+    end $$`);
+}

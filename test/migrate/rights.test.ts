@@ -2,6 +2,7 @@ import t from 'tap';
 import { openBus } from '../helpers/bus.js';
 import { createDatabase, type TestDatabase } from '../helpers/database.js';
 import { createRole } from '../helpers/role.js';
+import { createReleasedSchema } from './fixtures/released-schema.js';
 
 /** Who but the owner has been given a right to anything in the schema, the schema itself included. */
 async function rights({ query }: TestDatabase): Promise<{ object: string; grantee: string; privilege: string }[]> {
@@ -39,6 +40,33 @@ t.test('default privileges of the schema give nobody a right to anything of the 
   await openBus(t, database.url).migrate();
   t.strictSame(await rights(database), []);
 });
+
+t.test(
+  'rights that default privileges have given away in an earlier version are taken back, those of others stay',
+  async (t) => {
+    const database = await createDatabase(t, { migrated: false });
+    const [app, monitor] = [await createRole(t, database), await createRole(t, database)];
+    for (const kind of ['tables', 'sequences', 'functions', 'types'])
+      await database.query(`alter default privileges grant all on ${kind} to ${app.role}`);
+    await createReleasedSchema(database);
+    await database.query(`create table message_bus.of_the_application (id int);
+    grant select on message_bus.channels to ${monitor.role}; grant execute on function message_bus.node_state to ${monitor.role}`);
+    t.ok((await rights(database)).length > 30);
+    await openBus(t, database.url).migrate();
+    t.strictSame(
+      (await rights(database)).filter(({ object }) => !object.includes('of_the_application')),
+      [
+        { object: 'channels', grantee: monitor.role, privilege: 'SELECT' },
+        { object: 'node_state()', grantee: monitor.role, privilege: 'EXECUTE' },
+      ],
+    );
+    const [own] = await database.query(
+      `select has_table_privilege($1, 'message_bus.of_the_application', 'select') as may`,
+      [app.role],
+    );
+    t.strictSame(own, { may: true });
+  },
+);
 
 t.test('rights that an operator has granted stay', async (t) => {
   const database = await createDatabase(t);

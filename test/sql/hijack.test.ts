@@ -1,5 +1,5 @@
 import t from 'tap';
-import { createGrantee } from '../helpers/role.js';
+import { createGrantee, grantTypes } from '../helpers/role.js';
 import { openSession, type Session } from './session.js';
 
 const helpers =
@@ -53,6 +53,7 @@ t.test('whatever a caller puts in their way, the functions run what is theirs', 
   granted.push('relay', 'relay_state', 'relay_refused', 'relay_retry', 'relay_discard');
   const { database, role, url } = await createGrantee(t, granted);
   await database.query(`grant create on database ${database.name} to ${role}`);
+  await grantTypes(database, role);
   const session = await openSession(t, url);
   const { client, value, rows } = session;
   t.ok((await setTraps(session)) > 30);

@@ -4,7 +4,7 @@ import type { Bus } from '../../src/index.js';
 import { openBus } from '../helpers/bus.js';
 import { createDatabase, type TestDatabase } from '../helpers/database.js';
 import { documentedFunctions } from '../helpers/documented-roles.js';
-import { createRole } from '../helpers/role.js';
+import { createRole, grantTypes } from '../helpers/role.js';
 import { listen, poll } from '../helpers/server.js';
 import { until } from '../helpers/until.js';
 import { openSession, type Session } from './session.js';
@@ -106,6 +106,7 @@ t.test('what a publisher puts first in its search path is not used by the functi
   const database = await createDatabase(t);
   const { role, url } = await createRole(t, database);
   await grant(database, role, ['message_bus.publish']);
+  await grantTypes(database, role);
   await database.query(`grant create on database ${database.name} to ${role}`);
   const session = await openSession(t, url);
   await shadowEverything(session, database);
@@ -257,13 +258,11 @@ t.test('the role of nodes runs a bus with the plugin', async (t) => {
   t.match((await parked).messages, [{ message_id: 2, data: 'from a stranger' }]);
   t.strictSame(bus.log, []);
 
-  for (const change of [
-    () => bus.configure({ clearEvery: 1 }),
-    () => bus.expireAllBacklogs(),
-    () => bus.reset(),
-    () => bus.migrate(),
-  ])
+  for (const change of [() => bus.configure({ clearEvery: 1 }), () => bus.expireAllBacklogs(), () => bus.reset()])
     await t.rejects(change(), { code: 'POSTBUS_NO_PERMISSION' });
+  await bus.migrate();
+  await database.query('drop function message_bus.migrated_by');
+  await t.rejects(bus.migrate(), { code: 'POSTBUS_NO_PERMISSION' }, 'there is something to migrate');
   await app.close();
 });
 

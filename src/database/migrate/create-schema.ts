@@ -1,4 +1,5 @@
 import pg from 'pg';
+import { doBlock } from './do-block.js';
 
 /**
  * Creates the schema unless it is there, with no rights for anybody but its owner, whatever the default privileges are.
@@ -10,7 +11,12 @@ declare
   given oid;
 begin
   if not exists (select from pg_namespace n where n.nspname = ${pg.escapeLiteral(schema)}) then
-    create schema ${pg.escapeIdentifier(schema)};
+    begin
+      create schema ${pg.escapeIdentifier(schema)};
+    exception when duplicate_schema or unique_violation then
+      -- Another migrator has: this one has waited for its transaction.
+      return;
+    end;
     for given in
       select a.grantee from pg_namespace n cross join aclexplode(n.nspacl) a
       where n.nspname = ${pg.escapeLiteral(schema)} and a.grantee <> n.nspowner
@@ -19,5 +25,5 @@ begin
     end loop;
   end if;
 end`;
-  return `do ${pg.escapeLiteral(body)};\n`;
+  return doBlock(body);
 }

@@ -1,4 +1,13 @@
+import { createHash } from 'node:crypto';
 import { readdir, readFile } from 'node:fs/promises';
+import pg from 'pg';
+
+/** A function whose text tells which version has migrated the schema: every role can read that, and every dump has it. */
+export const recordFunction = 'migrated_by';
+
+// Kysely's own names for its records, in our schema.
+export const migrationTable = 'schema_migration';
+export const migrationLockTable = 'schema_migration_lock';
 
 // src/database/migrate/ and dist/database/migrate/ lie equally deep.
 const migrationsFolder = new URL('../../../migrations/', import.meta.url);
@@ -8,8 +17,9 @@ const functionsFolder = new URL('../../../sql/', import.meta.url);
 export interface SchemaSql {
   /** Name and text of each numbered migration, in their order. */
   migrations: [string, string][];
-  /** All functions; each is created anew by every migrate. */
+  /** All functions; each is created anew by every migrate that finds the schema out of date. */
   functions: string;
+  /** Of these, and of the record that a migrator leaves. */
   functionNames: string[];
   /** Of tables, types and sequences. */
   relationNames: string[];
@@ -27,19 +37,42 @@ export async function loadSchemaSql(): Promise<SchemaSql> {
   for (const file of await sqlFiles(functionsFolder))
     texts.push(await readFile(new URL(file, functionsFolder), 'utf8'));
   const functions = texts.join('\n');
-  const tables = migrations.map(([, text]) => text).join('\n');
   return {
     migrations,
     functions,
-    functionNames: namesIn(functions, /^create or replace function (\w+)/gm),
-    relationNames: namesIn(tables, /^create (?:table|type|sequence) (\w+)/gm),
+    functionNames: [
+      ...new Set([...functions.matchAll(/^create or replace function (\w+)/gm)].map(([, name = '']) => name)),
+      recordFunction,
+    ],
+    relationNames: [...relationsOf(migrations.map(([, text]) => text).join('\n')), migrationTable, migrationLockTable],
   };
+}
+
+/** What tells the SQL of one version in one schema from that of another. */
+export function digestOf({ migrations, functions }: SchemaSql, schema: string): string {
+  const text = JSON.stringify([schema, migrations.map(([name]) => name), functions]);
+  return createHash('sha256').update(text).digest('hex');
+}
+
+/** Names as an array in SQL. */
+export function namesLiteral(names: readonly string[]): string {
+  return `${pg.escapeLiteral(`{${names.join(',')}}`)}::name[]`;
 }
 
 async function sqlFiles(folder: URL): Promise<string[]> {
   return (await readdir(folder)).filter((file) => file.endsWith('.sql')).sort();
 }
 
-function namesIn(text: string, pattern: RegExp): string[] {
-  return [...new Set([...text.matchAll(pattern)].map(([, name = '']) => name))];
+/** The names of the tables, types and sequences that are left at the end of these statements. */
+function relationsOf(statements: string): string[] {
+  const names = new Set<string>();
+  const steps = statements.matchAll(
+    /^(create|drop) (?:table|type|sequence) (?:if exists )?(\w+)|^alter table (\w+) rename to (\w+)/gm,
+  );
+  for (const [, verb, name = '', from = '', to = ''] of steps) {
+    if (verb === 'create') names.add(name);
+    else if (verb === 'drop') names.delete(name);
+    else if (names.delete(from)) names.add(to);
+  }
+  return [...names];
 }

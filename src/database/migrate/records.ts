@@ -12,14 +12,15 @@ import {
 import pg from 'pg';
 import { errors } from '../../errors.js';
 import type { RunStatement } from '../postgres.js';
-import type { SchemaSql } from './load.js';
+import { migrationLockTable, migrationTable, type SchemaSql } from './load.js';
+import type { SchemaState } from './state.js';
 
-// Kysely's own names for its records, in our schema.
-const migrationTable = 'schema_migration';
-export const migrationLockTable = 'schema_migration_lock';
-
-/** Runs the migrations that the schema has no record of. @throws POSTBUS_NEWER_SCHEMA */
-export async function migrateTables(statement: RunStatement, schema: string, { migrations }: SchemaSql): Promise<void> {
+/** Runs the migrations that the schema has no record of; resolves to their names. @throws POSTBUS_NEWER_SCHEMA */
+export async function migrateTables(
+  statement: RunStatement,
+  schema: string,
+  { migrations }: SchemaSql,
+): Promise<string[]> {
   const db = new Kysely<Record<string, never>>({ dialect: dialectOf(statement) });
   const up = (text: string) => async (db: Kysely<unknown>) => {
     await db.executeQuery(CompiledQuery.raw(text));
@@ -34,8 +35,9 @@ export async function migrateTables(statement: RunStatement, schema: string, { m
     migrationTableSchema: schema,
     disableTransactions: true,
   });
-  const { error } = await migrator.migrateToLatest();
+  const { error, results = [] } = await migrator.migrateToLatest();
   if (error) throw newerSchema(error, schema) ?? error;
+  return results.map(({ migrationName }) => migrationName);
 }
 
 /** The tables of the records as Kysely makes them, and a record of each migration. */
@@ -45,8 +47,45 @@ create table ${migrationTable} (name varchar(255) not null primary key, timestam
 create table ${migrationLockTable} (id varchar(255) not null primary key, is_locked integer not null default 0);
 insert into ${migrationLockTable} values ('migration_lock', 0);
 insert into ${migrationTable} values
-${migrations.map(([name]) => `  (${pg.escapeLiteral(name)}, to_char(now() at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'))`).join(',\n')};
+${recordRows(migrations.map(([name]) => name))};
 `;
+}
+
+function recordRows(names: string[]): string {
+  const now = `to_char(now() at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')`;
+  return names.map((name) => `  (${pg.escapeLiteral(name)}, ${now})`).join(',\n');
+}
+
+/** The last migration of the only version that left no record of itself beside the rows of the table. */
+const lastWithoutRecord = '0005_global_ids';
+
+/**
+ * Writes the records of a schema that has the tables, but whose records are gone: it comes from a dump without data, such
+ * as Rails' `structure.sql`. Which migrations it has seen, the function that the last migrator has left tells.
+ *
+ * @throws POSTBUS_NEWER_SCHEMA
+ */
+export async function completeRecords(
+  statement: RunStatement,
+  schema: string,
+  { migrations }: SchemaSql,
+  { hasBus, record }: SchemaState,
+): Promise<string[]> {
+  if (!hasBus) return [];
+  const table = `${pg.escapeIdentifier(schema)}.${migrationTable}`;
+  const [row] = await statement<{ isDump: boolean }>(
+    `select not exists (select from ${table}) and exists (
+      select from pg_class c join pg_namespace n on n.oid = c.relnamespace where n.nspname = $1 and c.relname = 'settings'
+    ) as "isDump"`,
+    [schema],
+  );
+  if (!row?.isDump) return [];
+  const last = record?.migration ?? lastWithoutRecord;
+  const names = migrations.map(([name]) => name);
+  const count = names.indexOf(last) + 1;
+  if (count === 0) throw new errors.NEWER_SCHEMA(schema, last);
+  await statement(`insert into ${table} values\n${recordRows(names.slice(0, count))}`);
+  return ['the records of the migrations'];
 }
 
 /**

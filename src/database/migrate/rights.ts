@@ -1,12 +1,16 @@
+import pg from 'pg';
+import { doBlock } from './do-block.js';
+import { migrationLockTable, namesLiteral, type SchemaSql } from './load.js';
+
 /**
  * Who may use what in the schema. Two steps of SQL, one before and one after the tables and functions are made:
  * the first notes what is there, and who may execute which function; the second takes all rights to what is new from
  * everybody but its owner, and gives those of a function that was dropped to the new ones of its name.
  */
-export const noteRights = `
-do $$
+export function noteRights(schema: string): string {
+  const body = `
 declare
-  ours oid := (select n.oid from pg_namespace n where n.nspname = current_schema());
+  ours oid := (select n.oid from pg_namespace n where n.nspname = ${pg.escapeLiteral(schema)});
 begin
   perform set_config('postbus.known', array(
     select 'f' || p.oid from pg_proc p where p.pronamespace = ours
@@ -19,18 +23,20 @@ begin
     from pg_proc p cross join aclexplode(p.proacl) a
     where p.pronamespace = ours and a.grantee <> p.proowner
   )::text, true);
-end
-$$;
-`;
+end`;
+  return doBlock(body);
+}
 
 /**
- * Postgres lets everybody execute new functions and use new types, and "alter default privileges" gives away more. Rights
- * to what was there before stay as an operator has made them.
+ * Postgres lets everybody execute new functions and use new types, and "alter default privileges" gives away more. Whoever
+ * may use a row type can keep the table from being altered, with a temporary table of that type.
+ * Rights to what was there before stay as an operator has made them. Exceptions: an object that has never had an ACL, as
+ * `pg_restore --no-privileges` leaves it; and the table that migrators lock, which nobody else shall lock.
  */
-export const restrictRights = `
-do $$
+export function restrictRights(schema: string, { functionNames, relationNames }: SchemaSql): string {
+  const body = `
 declare
-  ours oid := (select n.oid from pg_namespace n where n.nspname = current_schema());
+  ours oid := (select n.oid from pg_namespace n where n.nspname = ${pg.escapeLiteral(schema)});
   known text[] := current_setting('postbus.known');
   made record;
 begin
@@ -38,13 +44,14 @@ begin
     select o.kind, o.name, a.grantee
     from (
       select 'function' as kind, p.oid::regprocedure::text as name, p.proowner as owner, coalesce(p.proacl, acldefault('f', p.proowner)) as acl
-        from pg_proc p where p.pronamespace = ours and 'f' || p.oid <> all (known)
+        from pg_proc p where p.pronamespace = ours and ('f' || p.oid <> all (known) or p.proacl is null and p.proname = any (${namesLiteral(functionNames)}))
       union all
       select case c.relkind when 'S' then 'sequence' else 'table' end, c.oid::regclass::text, c.relowner, c.relacl
-        from pg_class c where c.relnamespace = ours and c.relkind in ('r', 'S') and 'r' || c.oid <> all (known)
+        from pg_class c where c.relnamespace = ours and c.relkind in ('r', 'S') and ('r' || c.oid <> all (known) or c.relname = ${pg.escapeLiteral(migrationLockTable)})
       union all
       select 'type', t.oid::regtype::text, t.typowner, coalesce(t.typacl, acldefault('T', t.typowner))
-        from pg_type t where t.typnamespace = ours and t.typcategory <> 'A' and 't' || t.oid <> all (known)
+        from pg_type t where t.typnamespace = ours and t.typcategory <> 'A'
+          and ('t' || t.oid <> all (known) or t.typacl is null and t.typname = any (${namesLiteral(relationNames)}))
     ) o cross join aclexplode(o.acl) a
     where a.grantee <> o.owner
   loop
@@ -60,6 +67,45 @@ begin
     execute format('grant execute on function %s to %s%s', made.name, case made.grantee when 0 then 'public' else made.grantee::regrole::text end,
       case when made.grantable then ' with grant option' else '' end);
   end loop;
-end
-$$;
-`;
+end`;
+  return doBlock(body);
+}
+
+/**
+ * For a schema of an earlier version, which "alter default privileges" had a part in: takes the rights of the roles that
+ * default privileges name from all of the bus. They gave away the key that signs notifications, and every message.
+ */
+export function takeBackDefaults(schema: string, { functionNames, relationNames }: SchemaSql): string {
+  const body = `
+declare
+  ours oid;
+  us oid;
+  given record;
+begin
+  select n.oid, r.oid into ours, us from pg_namespace n cross join pg_roles r where n.nspname = ${pg.escapeLiteral(schema)} and r.rolname = current_user;
+  for given in
+    select o.kind, o.name, d.grantee
+    from (
+      select distinct a.grantee from pg_default_acl d cross join aclexplode(d.defaclacl) a
+      where d.defaclrole = us and d.defaclnamespace in (0, ours) and a.grantee not in (0, us)
+      union all select 0
+    ) d cross join (
+      select 'function' as kind, p.oid::regprocedure::text as name, p.proacl as acl from pg_proc p
+        where p.pronamespace = ours and p.proname = any (${namesLiteral(functionNames)})
+      union all
+      select case c.relkind when 'S' then 'sequence' else 'table' end, c.oid::regclass::text, c.relacl from pg_class c
+        where c.relnamespace = ours and c.relkind in ('r', 'S') and (c.relname = any (${namesLiteral(relationNames)})
+          or c.relkind = 'S' and exists (
+            select from pg_depend k join pg_class t on t.oid = k.refobjid where k.objid = c.oid and t.relname = any (${namesLiteral(relationNames)})))
+      union all
+      select 'type', t.oid::regtype::text, t.typacl from pg_type t where t.typnamespace = ours and t.typname = any (${namesLiteral(relationNames)})
+    ) o
+    where exists (select from aclexplode(o.acl) a where a.grantee = d.grantee)
+      -- Earlier versions have closed functions to the public, but not types: what the public may execute, an operator has opened.
+      and (d.grantee <> 0 or o.kind = 'type')
+  loop
+    execute format('revoke all on %s %s from %s', given.kind, given.name, case given.grantee when 0 then 'public' else given.grantee::regrole::text end);
+  end loop;
+end`;
+  return doBlock(body);
+}
