@@ -1,13 +1,15 @@
 -- The bus-wide settings.
 create or replace function configuration(
-  out clear_every int, out max_backlog_size int, out max_global_backlog_size int, out max_backlog_age int
+  out clear_every int, out max_backlog_size int, out max_global_backlog_size int, out max_backlog_age int,
+  out max_data_size int
 )
 language plpgsql stable security definer set search_path from current
 as $$
 #variable_conflict use_column
 begin
-  select s.clear_every, s.max_backlog_size, s.max_global_backlog_size, s.max_backlog_age
-    into configuration.clear_every, configuration.max_backlog_size, configuration.max_global_backlog_size, configuration.max_backlog_age
+  select s.clear_every, s.max_backlog_size, s.max_global_backlog_size, s.max_backlog_age, s.max_data_size
+    into configuration.clear_every, configuration.max_backlog_size, configuration.max_global_backlog_size, configuration.max_backlog_age,
+      configuration.max_data_size
     from settings s;
 end
 $$;

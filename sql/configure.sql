@@ -2,7 +2,7 @@
 -- deleted with the publications that follow.
 create or replace function configure(
   clear_every int default null, max_backlog_size int default null, max_global_backlog_size int default null, max_backlog_age int default null,
-  relay boolean default null
+  relay boolean default null, max_data_size int default null
 ) returns void
 language plpgsql security definer set search_path from current
 as $$
@@ -14,7 +14,8 @@ declare
   last bigint;
 begin
   perform check_limit(configure.clear_every, 'clear_every'), check_limit(configure.max_backlog_size, 'max_backlog_size'),
-    check_limit(configure.max_global_backlog_size, 'max_global_backlog_size'), check_limit(configure.max_backlog_age, 'max_backlog_age');
+    check_limit(configure.max_global_backlog_size, 'max_global_backlog_size'), check_limit(configure.max_backlog_age, 'max_backlog_age'),
+    check_limit(configure.max_data_size, 'max_data_size', read_ceiling());
   select s.max_global_backlog_size into size_before from settings s for update;
   if not configure.relay then
     -- Nobody else does from here on what the nodes do now: what waits is published first. What cannot be, as another
@@ -35,6 +36,7 @@ begin
       max_global_backlog_size = coalesce(configure.max_global_backlog_size, s.max_global_backlog_size),
       max_backlog_age = coalesce(configure.max_backlog_age, s.max_backlog_age),
       relay = coalesce(configure.relay, s.relay),
+      max_data_size = coalesce(configure.max_data_size, s.max_data_size),
       relayed = s.relayed or coalesce(configure.relay, false),
       version = s.version + 1
     returning s.max_global_backlog_size into size;

@@ -19,11 +19,15 @@ declare
 begin
   -- Whatever is evaluated here is made ready first, in each transaction anew: that takes longer than all that is written. So
   -- the long condition stands apart, and a channel is checked when it is new: one that is known was right then.
-  if num_nonnulls(publish.user_ids, publish.group_ids, publish.client_ids, publish.site_id, publish.max_backlog_size, publish.max_backlog_age) > 0 then
+  if num_nonnulls(publish.user_ids, publish.group_ids, publish.client_ids, publish.site_id, publish.max_backlog_size, publish.max_backlog_age) > 0
+    or pg_column_size(publish.data) >= 8000 or pg_column_compression(publish.data) is not null then
     if not is_message(publish.channel, publish.user_ids, publish.group_ids, publish.client_ids, publish.site_id, publish.max_backlog_size, publish.max_backlog_age) then
       perform check_message(publish.channel, publish.user_ids, publish.group_ids, publish.client_ids, publish.site_id, publish.max_backlog_size, publish.max_backlog_age);
     end if;
     site := site_of(publish.site_id, publish.channel);
+    if is_bulky(publish.data) then
+      perform check_data(publish.data);
+    end if;
   end if;
   -- See publish_outbox().
   if current_setting('postbus.outbox', true) = 'waiting' then

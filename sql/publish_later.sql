@@ -13,11 +13,14 @@ as $$
 #variable_conflict use_column
 begin
   if num_nonnulls(publish_later.user_ids, publish_later.group_ids, publish_later.client_ids, publish_later.site_id, publish_later.max_backlog_size, publish_later.max_backlog_age) = 0
-    and is_channel(publish_later.channel) then
+    and is_channel(publish_later.channel) and not is_bulky(publish_later.data) then
     insert into relay_outbox (channel, data) select publish_later.channel, publish_later.data from settings s where s.relay;
   else
     if not is_message(publish_later.channel, publish_later.user_ids, publish_later.group_ids, publish_later.client_ids, publish_later.site_id, publish_later.max_backlog_size, publish_later.max_backlog_age) then
       perform check_message(publish_later.channel, publish_later.user_ids, publish_later.group_ids, publish_later.client_ids, publish_later.site_id, publish_later.max_backlog_size, publish_later.max_backlog_age);
+    end if;
+    if is_bulky(publish_later.data) then
+      perform check_data(publish_later.data);
     end if;
     insert into relay_outbox (channel, data, options)
       select publish_later.channel, publish_later.data, (site_of(publish_later.site_id, publish_later.channel), publish_later.channel, null,

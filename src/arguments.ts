@@ -53,10 +53,10 @@ export function checkId(id: unknown, argument: string): string {
   return text;
 }
 
-export function checkLimit(value: unknown, argument: string): number | undefined {
+export function checkLimit(value: unknown, argument: string, max = 2_147_483_647): number | undefined {
   if (value === undefined || value === null) return undefined;
-  if (typeof value !== 'number' || !Number.isInteger(value) || value < 1 || value > 2147483647) {
-    throw new errors.BAD_LIMIT(argument);
+  if (typeof value !== 'number' || !Number.isInteger(value) || value < 1 || value > max) {
+    throw new errors.BAD_LIMIT(argument, max);
   }
   return value;
 }
@@ -90,6 +90,9 @@ export function checkMessageId(value: unknown, argument: string): number {
   return value;
 }
 
+/** Bytes of text that no message can have more of, see read_ceiling() in sql/internal/data_size.sql. */
+export const maxDataSizeCeiling = 67_108_864;
+
 /** Data as JSON text. jsonb holds no NUL and no half of a surrogate pair. */
 export function encodeData(data: unknown): string {
   let json: string | undefined;
@@ -98,6 +101,11 @@ export function encodeData(data: unknown): string {
   } catch (error) {
     throw new errors.BAD_DATA(`cannot be written as JSON (${error instanceof Error ? error.message : String(error)})`);
   }
+  // Postgres makes more of it, never less, and knows the limit. This spares it what is too large for any limit.
+  if (json !== undefined && json.length > maxDataSizeCeiling)
+    throw new errors.DATA_TOO_LARGE(
+      `data: has ${json.length} bytes of text or more, and can have ${maxDataSizeCeiling}`,
+    );
   if (json === undefined)
     throw new errors.BAD_DATA('cannot be written as JSON. Publish null where there is nothing to say');
   // JSON.stringify writes NUL as \u0000 and lone surrogates as \ud8xx: a look for the escapes, then for certain.

@@ -61,6 +61,8 @@ export interface Settings {
   maxGlobalBacklogSize?: number | undefined;
   /** Seconds. */
   maxBacklogAge?: number | undefined;
+  /** Bytes that the data of a message may have as JSON text, from 1 to 67108864 (64 MiB). */
+  maxDataSize?: number | undefined;
   /** Whether nodes publish what publish_later() has put down, instead of the commits of those who called it. */
   relay?: boolean | undefined;
 }

@@ -7,6 +7,7 @@ import {
   checkPosition,
   checkSite,
   checkWholeNumber,
+  maxDataSizeCeiling,
   siteOf,
 } from './arguments.js';
 import type { BusOptions, OffOptions, PublishOptions, Settings, SiteOptions, SubscribeOptions } from './bus-options.js';
@@ -224,6 +225,7 @@ export class Bus {
       checkLimit(settings.maxGlobalBacklogSize, 'maxGlobalBacklogSize') ?? null,
       checkLimit(settings.maxBacklogAge, 'maxBacklogAge') ?? null,
       checkFlag(settings.relay, 'relay') ?? null,
+      checkLimit(settings.maxDataSize, 'maxDataSize', maxDataSizeCeiling) ?? null,
     ]);
   }
 

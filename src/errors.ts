@@ -18,12 +18,17 @@ export const errors = {
     400,
   ),
   BAD_TARGETS: createError<[string, string]>('POSTBUS_BAD_TARGETS', '%s: %s.', 400),
-  BAD_LIMIT: createError<[string]>(
+  BAD_LIMIT: createError<[string, number]>(
     'POSTBUS_BAD_LIMIT',
-    '%s: must be a whole number from 1 to 2147483647. Leave it out for the bus-wide setting.',
+    '%s: must be a whole number from 1 to %s. Leave it out for the bus-wide setting.',
     400,
   ),
   BAD_DATA: createError<[string]>('POSTBUS_BAD_DATA', 'data: %s.', 400),
+  DATA_TOO_LARGE: createError<[string]>(
+    'POSTBUS_DATA_TOO_LARGE',
+    '%s. Publish a reference to what is stored elsewhere, or raise the limit: bus.configure({ maxDataSize }).',
+    413,
+  ),
   UNDECODABLE: createError<[number, string, string]>(
     'POSTBUS_UNDECODABLE',
     'The codec of this bus cannot decode message %s of %s: %s.',

@@ -1,4 +1,4 @@
-import { isRefusal } from './database/coded-error.js';
+import { isCanceled, isRefusal } from './database/coded-error.js';
 
 interface Waiting<Question, Answer> {
   question: Question;
@@ -9,6 +9,9 @@ interface Waiting<Question, Answer> {
 
 // More would only make smaller batches.
 const maxQueries = 2;
+// A query that takes longer does not count any more: what is asked meanwhile does not wait for it. But only so many.
+const slowMs = 100;
+const maxSlowQueries = 4;
 
 /**
  * Whatever is asked in one turn of the event loop, or while queries are under way, goes into one query, and equal
@@ -18,6 +21,7 @@ const maxQueries = 2;
 export class Gatherer<Question, Answer> {
   #waiting = new Map<string, Waiting<Question, Answer>>();
   #queries = 0;
+  #slowQueries = 0;
   #scheduled = false;
 
   constructor(
@@ -62,8 +66,18 @@ export class Gatherer<Question, Answer> {
     }
     this.#queries++;
     if (this.#waiting.size > 0) this.#schedule();
+    let isSlow = false;
+    const timer = setTimeout(() => {
+      if (this.#slowQueries === maxSlowQueries) return;
+      isSlow = true;
+      this.#slowQueries++;
+      this.#queries--;
+      if (this.#waiting.size > 0) this.#schedule();
+    }, slowMs);
     await this.#answer(batch);
-    this.#queries--;
+    clearTimeout(timer);
+    if (isSlow) this.#slowQueries--;
+    else this.#queries--;
     if (this.#waiting.size > 0) this.#schedule();
   }
 
@@ -73,10 +87,9 @@ export class Gatherer<Question, Answer> {
       const answers = await this.query(batch.map(({ question }) => question));
       for (const [i, answer] of answers.entries()) batch[i]?.resolve(answer);
     } catch (error) {
-      if (batch.length > 1 && isRefusal(error)) {
+      if (batch.length > 1 && (isRefusal(error) || isCanceled(error))) {
         const half = batch.length >> 1;
-        await this.#answer(batch.slice(0, half));
-        await this.#answer(batch.slice(half));
+        await Promise.all([this.#answer(batch.slice(0, half)), this.#answer(batch.slice(half))]);
       } else {
         for (const { reject } of batch) reject(error);
       }

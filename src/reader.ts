@@ -88,11 +88,10 @@ export class Reader {
 
   async readOne(site: string, channel: string, messageId: number): Promise<StoredMessage | undefined> {
     const [row] = await this.database.read<Row>(
-      `select message_id, global_id, user_ids, group_ids, client_ids, data::text as data
-        from ${this.database.name('get_message')}($1, $2, $3)`,
-      [channel, messageId, site === '' ? null : site],
+      `select $3::bigint as message_id, m.* from ${this.database.name('read_message')}($1, $2, $3) m`,
+      [site, channel, messageId],
     );
-    return row && row.message_id !== null ? toMessage(row, site, channel) : undefined;
+    return row && toMessage(row, site, channel);
   }
 
   /** The same for all channels together, by global id. */

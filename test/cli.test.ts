@@ -29,7 +29,13 @@ t.test('help and version', async (t) => {
     migrate: ['print', 'database-url <url>', 'schema <name>'],
     publish: ['user-ids <a,b>', 'group-ids <a,b>', 'client-ids <a,b>', 'site-id <site>', 'max-backlog-size <n>'],
     subscribe: ['all', 'last-id <id>', 'site-id <site>'],
-    configure: ['max-backlog-size <n>', 'max-global-backlog-size <n>', 'max-backlog-age <s>', 'clear-every <n>'],
+    configure: [
+      'max-backlog-size <n>',
+      'max-global-backlog-size <n>',
+      'max-backlog-age <s>',
+      'max-data-size <bytes>',
+      'clear-every <n>',
+    ],
     expire: ['database-url <url>', 'schema <name>'],
   };
   for (const [name, expected] of Object.entries(options)) {
@@ -200,6 +206,7 @@ t.test('configure and expire', async (t) => {
     max_backlog_size: 1000,
     max_global_backlog_size: 2000,
     max_backlog_age: 604_800,
+    max_data_size: 1_048_576,
   };
   const printed = async (...args: string[]) => {
     const { code, stdout, stderr } = await run(t, ['configure', ...args], { env });

@@ -181,7 +181,7 @@ export async function reading(bus: Bus): Promise<void> {
 }
 
 export async function settings(bus: Bus): Promise<void> {
-  const all: Settings = { clearEvery: 1, maxBacklogSize: 2, maxGlobalBacklogSize: 3, maxBacklogAge: 4 };
+  const all: Settings = { clearEvery: 1, maxBacklogSize: 2, maxGlobalBacklogSize: 3, maxBacklogAge: 4, maxDataSize: 5 };
   expectType<void>()(await bus.configure(all));
   await bus.configure({});
   // @ts-expect-error: misspelt

@@ -15,8 +15,14 @@ begin
     perform lock_outbox_channels();
   end if;
   select s.clear_every, s.notify_channel, s.notify_key, (new.message_id % c.ring_size)::int as slot, channel_head(c, s) as head,
-      microseconds(coalesce(new.expires_at, new.published_at + make_interval(secs => s.max_backlog_age))) as expires
+      microseconds(coalesce(new.expires_at, new.published_at + make_interval(secs => s.max_backlog_age))) as expires,
+      -- What is larger, publish() has measured, or its text is too long for a notification.
+      s.max_data_size, case when pg_column_size(new.data) < 8000 then new.data::text else '' end as data
     into place from channels c cross join settings s where c.id = new.channel_id;
+  -- Not with the turn: to make 90 MB of text of 8 kB takes seconds.
+  if octet_length(place.data) > place.max_data_size then
+    perform check_bytes(octet_length(place.data), place.max_data_size, 'data');
+  end if;
 
   with turn as materialized (
     select t.last_id as global_id, t.slots from take_global_ids(1) t
@@ -34,9 +40,7 @@ begin
   )
   select t.global_id, pg_notify(place.notify_channel, sign_payload(case when octet_length(l.line) <= 7900 then l.line else without_data(l.line) end, place.notify_key))::text
     into next_global_id, notified from turn t cross join lateral (
-      -- pg_column_size may be the compressed size: it spares turning the largest ones into text, no more.
-      select message_line(t.global_id, new.message_id, place.head, place.expires, new.user_ids, new.group_ids, new.client_ids,
-        case when pg_column_size(new.data) < 8000 then new.data::text else '' end) as line offset 0
+      select message_line(t.global_id, new.message_id, place.head, place.expires, new.user_ids, new.group_ids, new.client_ids, place.data) as line offset 0
     ) l;
   if next_global_id % place.clear_every = 0 then
     perform sweep(least(2 * place.clear_every::bigint, 10000)::int);

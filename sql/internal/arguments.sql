@@ -6,8 +6,11 @@ return (length(channel) <= 255 and channel ~ '^/[^\u0001-\u001f\u007f-\u009f]*$'
 create or replace function is_site(site_id text) returns boolean language sql immutable
 return site_id is null or (site_id <> '' and length(site_id) <= 255 and site_id !~ '[\u0001-\u001f\u007f-\u009f]');
 
-create or replace function is_target(ids text[]) returns boolean language sql immutable
-return ids is null or (array_ndims(ids) = 1 and array_position(ids, null) is null) is true;
+create or replace function is_target(ids text[]) returns boolean language sql stable -- as array_to_string is; or it would not be inlined
+return ids is null or (
+  array_ndims(ids) = 1 and array_position(ids, null) is null
+  and case when pg_column_size(ids) < 8000 then true else octet_length(array_to_string(ids, ',')) <= 1048576 end
+) is true;
 
 create or replace function is_global(channel text) returns boolean language sql immutable
 return starts_with(channel, '/global/');
@@ -18,7 +21,7 @@ return case when is_global(channel) then '' else coalesce(site_id, '') end;
 
 create or replace function is_message(
   channel text, user_ids text[], group_ids text[], client_ids text[], site_id text, max_backlog_size int, max_backlog_age int
-) returns boolean language sql immutable
+) returns boolean language sql stable
 return is_channel(channel) and is_site(site_id)
   and (user_ids is null and group_ids is null or not is_global(channel))
   and is_target(user_ids) and is_target(group_ids) and is_target(client_ids)
@@ -75,7 +78,10 @@ create or replace function check_targets(ids text[], argument text) returns void
 language plpgsql immutable
 as $$
 begin
-  if not is_target(ids) then
+  if octet_length(array_to_string(ids, ',')) > 1048576 then
+    raise exception using errcode = 'PB002', message = format('%s: the ids have more than 1048576 bytes together', argument),
+      hint = 'Publish to a group, or to a channel of its own.';
+  elsif not is_target(ids) then
     raise exception using errcode = 'PB002',
       message = format('%s: must be null or a list of at least one id, none of them null', argument),
       hint = 'Null means everyone. An empty list would reach nobody.';
@@ -83,7 +89,7 @@ begin
 end
 $$;
 
-create or replace function check_limit(value int, argument text) returns void
+create or replace function check_limit(value int, argument text, most int default null) returns void
 language plpgsql immutable
 as $$
 begin
@@ -91,6 +97,8 @@ begin
     raise exception using errcode = 'PB003',
       message = format('%s: must be 1 or more, not %s', argument, value),
       hint = 'Leave it out for the bus-wide setting.';
+  elsif value > most then
+    raise exception using errcode = 'PB003', message = format('%s: must be %s or less, not %s', argument, most, value);
   end if;
 end
 $$;

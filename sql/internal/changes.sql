@@ -48,18 +48,23 @@ language plpgsql security definer set search_path from current
 as $$
 #variable_conflict use_column
 declare
+  most int;
   bad publication;
   sound publication[];
   fault text;
   hint text;
 begin
+  select s.max_data_size into most from settings s;
   select i.* into bad from unnest(items) i
-    where not is_message(i.channel, i.user_ids, i.group_ids, i.client_ids, i.site, i.max_backlog_size, i.max_backlog_age) limit 1;
+    where not is_message(i.channel, i.user_ids, i.group_ids, i.client_ids, i.site, i.max_backlog_size, i.max_backlog_age)
+      or data_bytes(i.data, most) > most limit 1;
   if found then
     sound := array(select i.*::publication from unnest(items) i
-      where is_message(i.channel, i.user_ids, i.group_ids, i.client_ids, i.site, i.max_backlog_size, i.max_backlog_age));
+      where is_message(i.channel, i.user_ids, i.group_ids, i.client_ids, i.site, i.max_backlog_size, i.max_backlog_age)
+        and data_bytes(i.data, most) <= most);
     begin
       perform check_message(bad.channel, bad.user_ids, bad.group_ids, bad.client_ids, bad.site, bad.max_backlog_size, bad.max_backlog_age);
+      perform check_data(bad.data);
     exception when others then
       get stacked diagnostics fault = message_text, hint = pg_exception_hint;
       if on_error = 'fail' then

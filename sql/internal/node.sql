@@ -73,6 +73,8 @@ $$;
 -- it got, last_id how far there is to go. Row by row, so that what is beyond the page is not even unpacked.
 -- What is true of the tail of messages that nodes keep comes with it: by the settings of this version, the channel can be
 -- read from first_id on, each message until expires, in microseconds, as is now.
+-- A message that is too large to be sent (see read_ceiling) is passed over: it can be there by hand, or from before there was a
+-- limit. The page ends with it: one that takes long to look at is enough. A page looks at no more than 10,000 ids.
 create or replace function read_channels(sites text[], channel_names text[], after_ids bigint[]) returns table (
   request int, last_id bigint, message_id bigint, global_id bigint, user_ids text[], group_ids text[], client_ids text[], data text, up_to bigint,
   version bigint, first_id bigint, expires bigint, now bigint
@@ -85,6 +87,7 @@ declare
   r record;
   c channels;
   m messages;
+  start bigint;
   total int;
 begin
   select * into s from settings;
@@ -95,30 +98,33 @@ begin
     request := r.n - 1;
     last_id := coalesce(c.last_id, 0);
     first_id := coalesce(first_readable(c, s), 1);
-    up_to := null;
+    up_to := last_id;
     total := 0;
     if c.id is not null and (r.after_id < -1 or r.after_id between 0 and c.last_id - 1) then
+      start := greatest(case when r.after_id < 0 then c.last_id + r.after_id + 1 else r.after_id end, first_id - 1);
+      up_to := least(start + 10000, last_id);
       for m in
-        select t.* from readable(c, case when r.after_id < 0 then greatest(c.last_id + r.after_id + 1, 0) else r.after_id end) t
-        where t.global_id is not null order by t.message_id
+        select t.* from readable(c, start, up_to) t where t.global_id is not null order by t.message_id
       loop
-        message_id := m.message_id;
         if total >= 524288 then
+          up_to := m.message_id - 1;
           exit;
         end if;
+        data := readable_text(m.data, m.user_ids, m.group_ids, m.client_ids);
+        if data is null then
+          up_to := m.message_id;
+          exit;
+        end if;
+        message_id := m.message_id;
         global_id := m.global_id;
         user_ids := m.user_ids;
         group_ids := m.group_ids;
         client_ids := m.client_ids;
-        data := m.data::text;
         expires := microseconds(coalesce(m.expires_at, m.published_at + make_interval(secs => s.max_backlog_age)));
         total := total + octet_length(data);
         return next;
-        message_id := null;
       end loop;
     end if;
-    -- Left set by a message that no longer fitted.
-    up_to := coalesce(message_id - 1, last_id);
     message_id := null;
     data := null;
     return next;
@@ -160,6 +166,11 @@ begin
       up_to := m.global_id - 1;
       exit;
     end if;
+    data := readable_text(m.data, m.user_ids, m.group_ids, m.client_ids);
+    if data is null then
+      up_to := m.global_id;
+      exit;
+    end if;
     message_id := m.message_id;
     global_id := m.global_id;
     site := coalesce(m.site_id, '');
@@ -167,11 +178,22 @@ begin
     user_ids := m.user_ids;
     group_ids := m.group_ids;
     client_ids := m.client_ids;
-    data := m.data::text;
     total := total + octet_length(data);
     return next;
   end loop;
   message_id := null;
   return next;
 end
+$$;
+
+-- One message as read_channels() gives it, or no row.
+create or replace function read_message(site text, channel text, message_id bigint) returns table (
+  global_id bigint, user_ids text[], group_ids text[], client_ids text[], data text
+)
+language sql stable security definer set search_path from current set enable_seqscan = off set jit = off
+as $$
+  select m.global_id, m.user_ids, m.group_ids, m.client_ids, t.data
+  from channels c cross join readable(c, read_message.message_id - 1, read_message.message_id) m
+  cross join readable_text(m.data, m.user_ids, m.group_ids, m.client_ids) t(data)
+  where c.site_id = read_message.site and c.channel = read_message.channel and t.data is not null
 $$;

@@ -8,6 +8,7 @@ as $$
 declare
   total int := cardinality(items);
   has_written boolean := pg_current_xact_id_if_assigned() is not null;
+  texts text[];
   is_one_channel boolean;
   s settings;
   c channels;
@@ -36,8 +37,13 @@ begin
     return '{}';
   end if;
   select * into s from settings;
-  is_one_channel := not exists (
-    select from unnest(items) u where u.channel <> items[1].channel or u.site <> items[1].site or u.max_backlog_size is not null);
+  -- The texts that may have room in a line; the others are measured. Before anything is locked: it may take a while.
+  select array_agg(case when octet_length(t.data) <= least(s.max_data_size, 1900) then t.data
+        else check_bytes(coalesce(octet_length(t.data), data_bytes(u.data, s.max_data_size)), s.max_data_size, format('messages[%s].data', u.n - 1)) end),
+      bool_and(u.channel = items[1].channel and u.site = items[1].site and u.max_backlog_size is null)
+    into texts, is_one_channel
+    from unnest(items) with ordinality u(site, channel, data, user_ids, group_ids, client_ids, max_backlog_size, max_backlog_age, n)
+    cross join lateral (select case when pg_column_size(u.data) < 2000 and pg_column_compression(u.data) is null then u.data::text end as data offset 0) t;
   if is_one_channel then
     -- What is inserted of a channel that is there already says how much to add. first_id may be less than 1 then.
     insert into channels as t (site_id, channel, last_id, first_id, ring_size)
@@ -141,7 +147,7 @@ begin
     from (
       select message_line(global_before + u.n, ids[u.n], heads[u.n],
         case when u.max_backlog_age is null then expires else microseconds(published + make_interval(secs => u.max_backlog_age)) end,
-        u.user_ids, u.group_ids, u.client_ids, case when pg_column_size(u.data) < 2000 then u.data::text else '' end) as line
+        u.user_ids, u.group_ids, u.client_ids, texts[u.n]) as line
       from unnest(items) with ordinality u(site, channel, data, user_ids, group_ids, client_ids, max_backlog_size, max_backlog_age, n) offset 0
     ) f
   ) l;

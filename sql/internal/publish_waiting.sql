@@ -86,6 +86,7 @@ declare
   items publication[];
   state text;
   reason text;
+  large tid[];
 begin
   begin
     with taken as (delete from relay_outbox o where o.ctid = any (batch) returning o.*)
@@ -102,14 +103,29 @@ begin
       raise;
     end if;
   end;
+  if state = 'PB007' then
+    -- All that are too large at once: not by halves, which would make the text of each again and again.
+    large := array(select o.ctid from relay_outbox o, settings s where o.ctid = any (batch) and data_bytes(o.data, s.max_data_size) > s.max_data_size);
+    batch := array(select b.id from unnest(batch) with ordinality b(id, n) where b.id <> all (large) order by b.n);
+    if large <> '{}' then
+      perform put_aside(large, state, 'data: has more bytes of text than max_data_size');
+      return cardinality(large) + case when batch = '{}' then 0 else publish_or_refuse(batch) end;
+    end if;
+  end if;
   if half > 0 then
     return publish_or_refuse(batch[:half]) + publish_or_refuse(batch[half + 1:]);
   end if;
-  -- Nothing of its content is read: it may be what cannot be.
-  insert into refusals (id, sqlstate, error) select o.id, state, reason from relay_outbox o where o.ctid = batch[1];
-  update relay_outbox o set xid = '0' where o.ctid = batch[1];
+  perform put_aside(batch, state, reason);
   return 1;
 end
+$$;
+
+-- Nothing of the content is read: it may be what cannot be.
+create or replace function put_aside(refused tid[], state text, reason text) returns void
+language sql set enable_seqscan = off set jit = off
+as $$
+  insert into refusals (id, sqlstate, error) select o.id, state, reason from relay_outbox o where o.ctid = any (refused);
+  update relay_outbox o set xid = '0' where o.ctid = any (refused);
 $$;
 
 -- Locks a channel, which it creates if need be; false where another transaction holds it.

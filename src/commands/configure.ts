@@ -15,17 +15,22 @@ Readers see no more than the new limits at once. What is not given stays as it i
     'max-backlog-size': { value: 'n', help: 'messages that each channel keeps; 1000 at first' },
     'max-global-backlog-size': { value: 'n', help: 'messages of the global backlog; 2000 at first' },
     'max-backlog-age': { value: 's', help: 'seconds for which a message can be read; 604800, 7 days, at first' },
+    'max-data-size': { value: 'bytes', help: 'text that the data of a message may have; 1048576, 1 MiB, at first' },
     'clear-every': { value: 'n', help: 'publications between two clean-ups; 100 at first' },
     ...databaseOptions,
   },
   async run(args) {
     args.noOperands();
-    const values = ['clear-every', 'max-backlog-size', 'max-global-backlog-size', 'max-backlog-age'].map((name) =>
-      args.integer(name, 1),
-    );
+    const changes = ['clear-every', 'max-backlog-size', 'max-global-backlog-size', 'max-backlog-age', 'max-data-size']
+      .map((name) => ({ parameter: name.replaceAll('-', '_'), value: args.integer(name, 1) }))
+      .filter(({ value }) => value !== undefined);
     await withDatabase(await findDatabaseUrl(args), args.schema, async (database) => {
-      if (values.some((value) => value !== undefined)) {
-        await database.query(`select ${database.name('configure')}($1, $2, $3, $4)`, values);
+      if (changes.length > 0) {
+        const parameters = changes.map(({ parameter }, i) => `${parameter} => $${i + 1}`).join(', ');
+        await database.query(
+          `select ${database.name('configure')}(${parameters})`,
+          changes.map(({ value }) => value),
+        );
       }
       const [settings] = await database.query(`select * from ${database.name('configuration')}()`);
       process.stdout.write(`${JSON.stringify(settings)}\n`);

@@ -20,6 +20,11 @@ export function isRetryable(error: unknown): boolean {
   return state === '40001' || state === '40P01';
 }
 
+/** Whether the statement took longer than `statement_timeout` lets it. */
+export function isCanceled(error: unknown): boolean {
+  return sqlState(error) === '57014';
+}
+
 /** Whether somebody held a lock for longer than the statement was to wait: nothing was done. */
 export function isLockTimeout(error: unknown): boolean {
   return sqlState(error) === '55P03';
@@ -53,6 +58,8 @@ function translate(error: unknown, schema: string): Error {
       return new errors.BAD_CREDENTIALS(message);
     case '3D000':
       return new errors.NO_DATABASE(message);
+    case 'PB007':
+      return new errors.DATA_TOO_LARGE(message);
     case '3F000': // schema
     case '42883': // function
     case '42P01': // table

@@ -54,6 +54,26 @@ export function publishing(t: Test, open: OpenHost): void {
     }
   });
 
+  t.test('data that is too large is refused with its size, alone', async (t) => {
+    const { bus } = await listen(t, open);
+    const results = await Promise.allSettled(['a', 'x'.repeat(1_048_575), 'b'].map((data) => bus.publish('/a', data)));
+    t.match(results, [
+      { value: 1 },
+      {
+        reason: {
+          code: 'POSTBUS_DATA_TOO_LARGE',
+          statusCode: 413,
+          message: /^data: has 1048577 bytes of text or more, and max_data_size is 1048576\. .*maxDataSize/,
+        },
+      },
+      { value: 2 },
+    ]);
+    await t.rejects(bus.publish('/a', 'x'.repeat(67_108_865)), { code: 'POSTBUS_DATA_TOO_LARGE' });
+    await bus.configure({ maxDataSize: 1_048_577 });
+    t.equal(await bus.publish('/a', 'x'.repeat(1_048_575)), 3);
+    await t.rejects(bus.configure({ maxDataSize: 67_108_865 }), { code: 'POSTBUS_BAD_LIMIT' });
+  });
+
   t.test('reading', async (t) => {
     const bus = (await open(t)).openBus();
     t.strictSame(await bus.lastIds(['/a', '/b']), [0, 0]);

@@ -113,6 +113,7 @@ t.test('what is not the fault of a message is waited out', async (t) => {
 
 t.test('a batch that would be too large, unpacked, is made smaller', async (t) => {
   const { url, query } = await createRelayed(t);
+  await query('select message_bus.configure(max_data_size => 20000000)');
   // 160 MB, of which compression leaves 2.
   await query(
     `select message_bus.publish_later('/large', to_jsonb(repeat('postbus ', 2000000)), client_ids => '{c}') from generate_series(1, 10)`,

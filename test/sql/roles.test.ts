@@ -303,7 +303,7 @@ t.test('each right of the role of nodes is needed', async (t) => {
     read_channels: () => bus.backlog('/a'),
     read_heads: () => bus.lastId('/a'),
     read_global: () => bus.globalBacklog(),
-    get_message: () => bus.getMessage('/a', 1),
+    read_message: () => bus.getMessage('/a', 1),
   };
   t.strictSame(
     functions.sort(),
