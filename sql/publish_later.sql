@@ -11,6 +11,8 @@ create or replace function publish_later(
 language plpgsql security definer set search_path from current
 as $$
 #variable_conflict use_column
+declare
+  state text;
 begin
   if num_nonnulls(publish_later.user_ids, publish_later.group_ids, publish_later.client_ids, publish_later.site_id, publish_later.max_backlog_size, publish_later.max_backlog_age) = 0
     and is_channel(publish_later.channel) and not is_bulky(publish_later.data) then
@@ -33,8 +35,9 @@ begin
   insert into outbox (xid, site, channel, data, user_ids, group_ids, client_ids, max_backlog_size, max_backlog_age) values (
     pg_current_xact_id(), site_of(publish_later.site_id, publish_later.channel), publish_later.channel, coalesce(publish_later.data, 'null'),
     publish_later.user_ids, publish_later.group_ids, publish_later.client_ids, publish_later.max_backlog_size, publish_later.max_backlog_age);
-  if coalesce(current_setting('postbus.outbox', true), '') = '' then
-    perform set_config('postbus.outbox', 'waiting', true);
+  -- See publish_outbox().
+  if coalesce(current_setting('postbus.outbox', true), '') not in ('waiting', 'mixed') then
+    state := set_config('postbus.outbox', 'waiting', true);
   end if;
 end
 $$;

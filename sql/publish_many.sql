@@ -7,7 +7,12 @@
 create or replace function publish_many(messages jsonb) returns bigint[]
 language plpgsql security definer set search_path from current set client_min_messages = error
 as $$
+declare
+  items publication[] := checked_publications(publish_many.messages);
 begin
-  return publish_list(checked_publications(publish_many.messages));
+  if pg_current_xact_id_if_assigned() is not null then
+    return publish_in_order(items);
+  end if;
+  return publish_list(items);
 end
 $$;

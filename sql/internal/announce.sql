@@ -11,8 +11,12 @@ declare
   next_global_id bigint;
   notified text;
 begin
-  if current_setting('postbus.outbox', true) in ('waiting', 'mixed', 'postponed') then
+  -- See publish_outbox().
+  if current_setting('postbus.outbox', true) in ('waiting', 'mixed') then
     perform lock_outbox_channels();
+  end if;
+  if pg_trigger_depth() > 1 and postpone_announcement(new) then
+    return null;
   end if;
   select s.clear_every, s.notify_channel, s.notify_key, (new.message_id % c.ring_size)::int as slot, channel_head(c, s) as head,
       microseconds(coalesce(new.expires_at, new.published_at + make_interval(secs => s.max_backlog_age))) as expires,
@@ -46,6 +50,30 @@ begin
     perform sweep(least(2 * place.clear_every::bigint, 10000)::int);
   end if;
   return null;
+end
+$$;
+
+-- Within a channel, global ids have to rise with message ids. So no message gets its global id while the one before it, of the
+-- same transaction, waits for its own: its announcement is postponed to the commit. Postgres gives rise to that when constraints
+-- are immediate and a trigger publishes: it has marked the events of the round that it is in as its own, and fires those that
+-- come up meanwhile at once.
+create or replace function postpone_announcement(m messages) returns boolean
+language plpgsql set enable_seqscan = off set jit = off
+as $$
+declare
+  ring int;
+begin
+  select c.ring_size into ring from channels c where c.id = m.channel_id;
+  perform from messages b
+    where b.channel_id = m.channel_id and b.slot = ((m.message_id - 1) % ring)::int and b.message_id = m.message_id - 1 and b.global_id is null;
+  if not found then
+    return false;
+  end if;
+  set constraints announce deferred;
+  -- Queues another event.
+  update messages t set message_id = m.message_id
+    where t.channel_id = m.channel_id and t.slot = (m.message_id % ring)::int and t.message_id = m.message_id;
+  return found;
 end
 $$;
 

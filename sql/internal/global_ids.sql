@@ -31,8 +31,11 @@ language plpgsql
 as $$
 declare
   newest bigint;
+  state text;
 begin
   lock table turn in share update exclusive mode;
+  -- See publish_outbox().
+  state := set_config('postbus.turn', 'taken', true);
   if current_setting('transaction_isolation') <> 'read committed' then
     -- Fails where the window has got another size or was emptied since: all else that was published changed a row of it that
     -- is about to be written to, which fails, too.

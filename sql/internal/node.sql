@@ -23,6 +23,9 @@ declare
 begin
   select array_agg(p.item order by p.n) into items from batch_publications(messages) p;
   if cardinality(items) > 1 then
+    if pg_current_xact_id_if_assigned() is not null then
+      return publish_in_order(items);
+    end if;
     return publish_list(items);
   end if;
   -- In half the time.

@@ -7,7 +7,6 @@ language plpgsql set enable_seqscan = off set jit = off set plan_cache_mode = fo
 as $$
 declare
   total int := cardinality(items);
-  has_written boolean := pg_current_xact_id_if_assigned() is not null;
   texts text[];
   is_one_channel boolean;
   s settings;
@@ -105,10 +104,6 @@ begin
       where last_ids[r] / s.clear_every > (last_ids[r] - counts[r]) / s.clear_every);
   end if;
 
-  -- What this transaction has published before gets its global ids before.
-  if has_written then
-    set constraints announce immediate;
-  end if;
   select t.last_id - total, t.slots into global_before, window_slots from take_global_ids(total) t;
   published := clock_timestamp();
 

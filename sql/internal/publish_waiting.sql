@@ -128,9 +128,9 @@ as $$
   update relay_outbox o set xid = '0' where o.ctid = any (refused);
 $$;
 
--- Locks a channel, which it creates if need be; false where another transaction holds it.
+-- Locks a channel, which it creates if need be; false if another transaction holds it.
 create or replace function try_lock_channel(site text, channel text) returns boolean
-language plpgsql set enable_seqscan = off set jit = off set lock_timeout = '10ms'
+language plpgsql set enable_seqscan = off set jit = off set lock_timeout = '1ms'
 as $$
 #variable_conflict use_column
 begin
@@ -143,12 +143,13 @@ begin
     return false;
   end if;
   begin
-    -- It may be there already, not to be seen yet: then this waits.
+    -- If another transaction has created it and is not over, this waits: not long, because the caller may have the turn to give
+    -- out global ids, and the other one wait for that.
     insert into channels as t (site_id, channel, ring_size)
       select try_lock_channel.site, try_lock_channel.channel, s.max_backlog_size from settings s
       on conflict (site_id, channel) do update set last_id = t.last_id;
     return true;
-  exception when lock_not_available then
+  exception when lock_not_available or deadlock_detected then
     return false;
   end;
 end

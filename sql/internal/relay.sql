@@ -26,27 +26,23 @@ declare
 begin
   refused := 0;
   select s.relay, s.relayed into is_on, was_on from settings s;
-  if not was_on then
-    part := 'never';
-    return;
-  end if;
   upto := pg_snapshot_xmin(pg_current_snapshot());
   select true into waits from relay_outbox o where o.xid >= waiting_from() order by o.xid, o.id limit 1;
   if not is_on and waits is null then
-    part := 'off';
+    part := case when was_on then 'off' else 'never' end;
     return;
   end if;
   part := 'other';
   select * into r from relaying;
-  if r.node <> relay.node and r.seen_at > clock_timestamp() - interval '1 s' then
+  if r.node <> relay.node and is_recent(r.seen_at, '1 s') then
     return;
   end if;
-  if r.node = relay.node and r.seen_at > clock_timestamp() - interval '300 ms' and waits is null then
+  if r.node = relay.node and is_recent(r.seen_at, '300 ms') and waits is null then
     part := 'idle';
     return;
   end if;
   select * into r from relaying for update skip locked;
-  if not found or r.node <> relay.node and r.seen_at > clock_timestamp() - interval '1 s' then
+  if not found or r.node <> relay.node and is_recent(r.seen_at, '1 s') then
     return;
   end if;
   part := 'idle';
@@ -60,11 +56,16 @@ begin
   else
     perform set_config('synchronous_commit', 'off', true);
   end if;
-  if r.node <> relay.node or r.seen_at < clock_timestamp() - interval '300 ms' then
+  if r.node <> relay.node or not is_recent(r.seen_at, '300 ms') then
     update relaying set node = relay.node, seen_at = clock_timestamp(), from_xid = upto;
   end if;
 end
 $$;
+
+-- Whether a time lies within this span before now. A time to come does not: the clock was set back since, and the lease of a node
+-- that died would last for as long as the step.
+create or replace function is_recent(at timestamptz, span interval) returns boolean language sql volatile
+return at > clock_timestamp() - span and at <= clock_timestamp();
 
 -- The first transaction that something in relay_outbox may wait of. In a database that was restored from a dump, transactions
 -- may have begun anew.

@@ -134,6 +134,31 @@ t.test('one node relays at a time; another takes over when it is not heard of', 
   t.strictSame(await contents(one), [1, 2]);
 });
 
+t.test(
+  'after the clock of the database was set back, another node takes over at once, and no time is in the future',
+  async (t) => {
+    const { url, query } = await createRelayed(t);
+    const [one, two] = await openSessions(t, url, 2);
+    if (!one || !two) throw new Error('too few sessions');
+    await two.client.query(later('/a', '1'));
+    await query(`update message_bus.relaying set node = 'dead', seen_at = clock_timestamp() + interval '1 hour'`);
+    await query(`update message_bus.relay_outbox set put_down_at = clock_timestamp() + interval '1 hour'`);
+    t.match(
+      await one.rows(`select oldest::text, seen_at <= clock_timestamp() as is_past from message_bus.relay_state()`),
+      [{ oldest: '00:00:00', is_past: true }],
+    );
+    t.equal(await two.value(`select part from message_bus.relay('two')`), 'idle');
+    t.strictSame(await contents(one), [1]);
+    // The one that relayed before finds that it does no longer, and a lease of its own from the future is renewed.
+    t.equal(await one.value(`select part from message_bus.relay('dead')`), 'other');
+    await query(`update message_bus.relaying set seen_at = clock_timestamp() + interval '1 hour'`);
+    t.equal(await two.value(`select part from message_bus.relay('two')`), 'idle');
+    t.strictSame(await query(`select seen_at > clock_timestamp() as ahead from message_bus.relaying`), [
+      { ahead: false },
+    ]);
+  },
+);
+
 t.test('of two nodes that find the right up for grabs at the same time, one gets it', async (t) => {
   const { url, query } = await createRelayed(t);
   const [one, two] = await openSessions(t, url, 2);

@@ -1,0 +1,23 @@
+-- publish_outbox() used to mark the row of a list that it had to postpone. Now it puts the whole list into one row.
+drop trigger if exists publish_outbox on outbox;
+alter table outbox drop column postponed, add column items publication[];
+
+-- Rows that outlasted their transactions were hidden by a setting (postbus.outbox), which can do so no more. The nodes publish them.
+with hidden as (delete from outbox o where o.xid is distinct from pg_current_xact_id_if_assigned() returning o.*)
+insert into relay_outbox (channel, data, options, put_down_at)
+  select h.channel, h.data, (h.site, h.channel, null, h.user_ids, h.group_ids, h.client_ids, h.max_backlog_size, h.max_backlog_age)::publication, h.put_down_at
+  from hidden h order by h.xid, h.id;
+
+-- Whoever may use a type may have a table with a column of it, which then stands in the way of each change of the type. Nobody
+-- needs that right to call the functions. Types that a later version adds are nobody's from the start.
+do $$
+declare
+  made regtype;
+begin
+  for made in
+    select t.oid from pg_type t where t.typnamespace = (select n.oid from pg_namespace n where n.nspname = current_schema()) and t.typtype in ('c', 'd', 'e')
+  loop
+    execute format('revoke all on type %s from public', made);
+  end loop;
+end
+$$;
