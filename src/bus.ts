@@ -10,6 +10,7 @@ import {
   maxDataSizeCeiling,
   siteOf,
 } from './arguments.js';
+import { Readiness } from './bus/readiness.js';
 import type { BusOptions, OffOptions, PublishOptions, Settings, SiteOptions, SubscribeOptions } from './bus-options.js';
 import { checkPublication } from './check-publication.js';
 import { ClientFilters, type ClientMessageFilter } from './client-filters.js';
@@ -40,6 +41,7 @@ export class Bus {
   readonly #reader: Reader;
   readonly #publisher: Publisher;
   readonly #notifications: Notifications;
+  readonly #readiness: Readiness;
   readonly #logger: Logger;
   readonly #events: BusEventEmitter;
   readonly #codec: Codec | undefined;
@@ -68,6 +70,7 @@ export class Bus {
     this.#database = new Database(postgres, schema, options.queryTimeout);
     this.#reader = new Reader(this.#database);
     this.#publisher = new Publisher(this.#database);
+    this.#readiness = new Readiness(this.#database);
     this.dispatcher = new Dispatcher({
       reader: this.#reader,
       onTrouble: (what, error) => this.#readFailures.note(error, what),
@@ -93,6 +96,20 @@ export class Bus {
     this.#checkOpen();
     this.#notifications.start();
     if (!this.#isOff) await this.#notifications.askChannel();
+  }
+
+  /**
+   * Whether this bus could do its work at this moment: the schema is there and of this version, the role may do what it needs,
+   * a publish would go through, and what is published arrives here, if anybody has asked to listen. Settles within two seconds,
+   * and asks the database every three seconds at most.
+   *
+   * @throws the reason, as bus.publish() or bus.outage would tell it; POSTBUS_NOT_LISTENING while nothing arrives here
+   */
+  async check(): Promise<void> {
+    this.#checkOpen();
+    if (this.#isOff) throw new errors.OFF();
+    await this.#readiness.check();
+    this.#notifications.checkHearing();
   }
 
   /** Whether messages published anywhere arrive here right now. */

@@ -4,7 +4,7 @@ import { codedError } from './database/coded-error.js';
 import type { Database } from './database/database.js';
 import { Listener } from './database/listener.js';
 import type { Dispatcher } from './dispatcher/dispatcher.js';
-import { errors } from './errors.js';
+import { errors, isPostbusError } from './errors.js';
 import type { BusEventEmitter } from './events.js';
 import { Keepalive, patience } from './keepalive.js';
 import { NotifyQueue } from './listening/notify-queue.js';
@@ -73,6 +73,14 @@ export class Notifications {
   /** Why it is not, as far as that is known. */
   get outage(): unknown {
     return this.#outage;
+  }
+
+  /** @throws why nothing is heard of here, if somebody has asked to listen. */
+  checkHearing(): void {
+    if (this.areHeard || !this.#isWanted) return;
+    // That a connection was lost, and is made anew, is all that this says.
+    const isLoss = this.#outage instanceof errors.CONNECTION_LOST || this.#outage instanceof errors.DEAF;
+    throw isPostbusError(this.#outage) && !isLoss ? this.#outage : new errors.NOT_LISTENING();
   }
 
   get history() {

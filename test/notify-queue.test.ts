@@ -63,6 +63,7 @@ t.test('a full NOTIFY queue', async (t) => {
     for (const outcome of outcomes) t.match(outcome, { status: 'rejected', reason: full });
     t.ok(statements.length <= 4, `${statements.length} statements: the batches and how full the queue is`);
     await t.rejects(bus.configure({ maxBacklogSize: 5 }), full, 'settings are announced, too');
+    await t.rejects(bus.check(), full, 'nor is it ready');
     t.equal(await bus.lastId('/a'), 0);
 
     await culprit.query('commit');

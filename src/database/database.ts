@@ -48,23 +48,28 @@ export class Database {
    * A query that may be asked twice: it changes nothing, or the second time does no harm. It is asked again if its connection
    * breaks, and if that says nothing for some seconds. A connection whose other end has vanished and a database that is slow
    * look alike. So the second attempt may take all the time that is left; and if it takes long, too, the database is slow: then
-   * first attempts have all their time for a minute, and load is not doubled.
+   * first attempts have all their time for a minute, and load is not doubled. `timeout`: of all attempts together, in ms.
    */
-  async read<Row extends pg.QueryResultRow>(text: string, values: unknown[] = []): Promise<Row[]> {
-    const latest = performance.now() + this.queryTimeout;
+  async read<Row extends pg.QueryResultRow>(
+    text: string,
+    values: unknown[] = [],
+    timeout = this.queryTimeout,
+  ): Promise<Row[]> {
+    const latest = performance.now() + timeout;
+    const silence = Math.min(this.#silence, timeout / 2);
     let wasSilent = false;
     for (let attempt = 1; ; attempt++) {
       const asked = performance.now();
       const hadSilence = wasSilent;
       const left = Math.max(latest - asked, 1);
-      const timeout = hadSilence || asked < this.#slowUntil ? left : Math.min(left, this.#silence);
+      const limit = hadSilence || asked < this.#slowUntil ? left : Math.min(left, silence);
       try {
-        return await this.#prepared<Row>(text, values, { timeout, isRepeatable: true });
+        return await this.#prepared<Row>(text, values, { timeout: limit, isRepeatable: true });
       } catch (error) {
         // The pool hands out idle connections; after an interruption, several of them may be dead.
         const isWorthIt = attempt < maxAttempts && performance.now() < latest;
         if (!isWorthIt || !(error instanceof errors.CONNECTION_LOST)) throw error;
-        wasSilent ||= performance.now() - asked >= this.#silence;
+        wasSilent ||= performance.now() - asked >= silence;
       } finally {
         const now = performance.now();
         if (hadSilence && now - asked > this.#silence) this.#slowUntil = now + slowMs;

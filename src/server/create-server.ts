@@ -12,7 +12,6 @@ import postbus, { type PostbusOptions } from '../fastify/index.js';
 import { OnceAMinuteByCode } from '../once-a-minute.js';
 import { answerClientError, requestTimes, timeouts } from './client-errors.js';
 import { letInPagesOf } from './cors.js';
-import { DatabaseProbe } from './database-probe.js';
 import { demo } from './demo.js';
 import { health } from './health.js';
 import { checkHosts } from './host-check.js';
@@ -48,10 +47,7 @@ export async function createServer(options: ServerOptions, times = requestTimes)
     ajv: { customOptions: { coerceTypes: false, removeAdditional: false } },
   });
   const bus = createBus({ connectionString, listenConnectionString, schema, logger: app.log });
-  const probe = new DatabaseProbe(connectionString, schema);
-  app.addHook('onClose', async () => {
-    await Promise.all([bus.close(), probe.close()]);
-  });
+  app.addHook('onClose', () => bus.close());
   app.addHook('onRequest', (_request, reply, done) => {
     reply.header('x-content-type-options', 'nosniff');
     done();
@@ -66,7 +62,7 @@ export async function createServer(options: ServerOptions, times = requestTimes)
     bus,
     extraResponseHeadersLookup: letInPagesOf(options.corsOrigins),
   });
-  await app.register(health, { bus, probe });
+  await app.register(health, { bus });
   if (options.demo) await app.register(demo, { bus, connectionString, schema, embedded: options.demo.embedded });
   return app;
 }

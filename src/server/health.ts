@@ -2,18 +2,12 @@ import { STATUS_CODES } from 'node:http';
 import type { FastifyInstance } from 'fastify';
 import type { Bus } from '../bus.js';
 import { errors, isPostbusError } from '../errors.js';
-import type { DatabaseProbe } from './database-probe.js';
-
-interface HealthOptions {
-  bus: Bus;
-  probe: DatabaseProbe;
-}
 
 /**
- * `/health/live`: this process runs; restart it when there is no answer. `/health/ready`: messages come and go;
- * send it no requests otherwise.
+ * `/health/live`: this process runs; restart it when there is no answer. `/health/ready`: messages come and go, see
+ * bus.check(); send it no requests otherwise.
  */
-export async function health(app: FastifyInstance, { bus, probe }: HealthOptions): Promise<void> {
+export async function health(app: FastifyInstance, { bus }: { bus: Bus }): Promise<void> {
   let failure: string | undefined;
   let isStopping = false;
   app.addHook('preClose', async () => {
@@ -29,10 +23,7 @@ export async function health(app: FastifyInstance, { bus, probe }: HealthOptions
   app.get('/health/ready', async (request, reply) => {
     try {
       if (isStopping) throw new errors.STOPPING();
-      await probe.check();
-      if (bus.isOff) throw new errors.OFF();
-      if (bus.outage instanceof errors.POOLER) throw bus.outage;
-      if (!bus.isConnected) throw new errors.NOT_LISTENING();
+      await bus.check();
       failure = undefined;
       return { status: 'ready' };
     } catch (err) {
@@ -52,6 +43,14 @@ const reasons: Record<string, string> = {
   POSTBUS_BAD_CREDENTIALS: 'The database refuses the login.',
   POSTBUS_NO_DATABASE: 'The database is not there.',
   POSTBUS_STOPPING: new errors.STOPPING().message,
+  POSTBUS_NO_SCHEMA: 'The schema of the bus is not there, or not up to date. Migrate it.',
+  POSTBUS_NO_PERMISSION: 'The database role lacks rights that a node needs.',
+  POSTBUS_READ_ONLY: 'The database takes no changes.',
+  POSTBUS_DISK_FULL: 'The database has no space left.',
+  POSTBUS_TOO_MANY_CONNECTIONS: 'The database takes no more connections.',
+  POSTBUS_OUT_OF_RESOURCES: 'The database has run out of memory or another resource.',
+  POSTBUS_STORAGE_FAILED: 'The database cannot read or write its files.',
+  POSTBUS_NOTIFY_QUEUE_FULL: new errors.NOTIFY_QUEUE_FULL().message,
   POSTBUS_OFF: new errors.OFF().message,
   POSTBUS_POOLER: new errors.POOLER().message,
   POSTBUS_NOT_LISTENING: new errors.NOT_LISTENING().message,

@@ -294,6 +294,7 @@ t.test('each right of the role of nodes is needed', async (t) => {
   await bus.publish('/a', 1);
   const uses: Record<string, () => Promise<unknown>> = {
     node_state: () => bus.connect(),
+    node_ready: () => coded(session.value(`select message_bus.node_ready('{}', '{}')`)),
     publish_batch: () => bus.publish('/a', 1),
     held_channels: () => publishToHeld(database, bus),
     // What a bus makes of these is tested with its keepalives and diagnostics.

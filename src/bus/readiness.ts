@@ -1,0 +1,81 @@
+import type { Database } from '../database/database.js';
+import { loadSchemaSql } from '../database/migrate/load.js';
+import { errors } from '../errors.js';
+
+/** What a node calls. Without `keepalive` and `diagnostics` it works all the same. */
+const nodeFunctions = [
+  'node_state',
+  'relay',
+  'publish_batch',
+  'held_channels',
+  'read_channels',
+  'read_heads',
+  'read_global',
+  'read_message',
+];
+
+// An orchestrator that asks wants an answer soon, even if the database gives none. Whatever comes later is told to who asks next.
+const answerMs = 2_000;
+const askMs = 8_000;
+// An answer is good for so long: however many ask, the database is asked no more often.
+const goodMs = 3_000;
+const badMs = 1_000;
+
+interface Outcome {
+  error: unknown;
+  /** In ms of performance.now(). */
+  until: number;
+}
+
+/** Asks the database whether a node could do its work, by node_ready() of sql/internal/node_ready.sql. */
+export class Readiness {
+  #last: Outcome | undefined;
+  #asking: Promise<Outcome> | undefined;
+  #migrations: Promise<string[]> | undefined;
+
+  constructor(private readonly database: Database) {}
+
+  /** Settles within two seconds. @throws the reason, a coded error */
+  async check(): Promise<void> {
+    const { error } = await this.#recent();
+    if (error !== undefined) throw error;
+  }
+
+  async #recent(): Promise<Outcome> {
+    if (this.#last && performance.now() < this.#last.until) return this.#last;
+    this.#asking ??= this.#ask().finally(() => {
+      this.#asking = undefined;
+    });
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<Outcome>((resolve) => {
+      const error = new errors.NO_SERVER(`no answer within ${answerMs} ms`);
+      timer = setTimeout(() => resolve({ error, until: 0 }), answerMs);
+    });
+    const outcome = await Promise.race([this.#asking, late]);
+    clearTimeout(timer);
+    return outcome;
+  }
+
+  async #ask(): Promise<Outcome> {
+    const error = await this.#probe().catch((reason: unknown) => reason);
+    this.#last = { error, until: performance.now() + (error === undefined ? goodMs : badMs) };
+    return this.#last;
+  }
+
+  async #probe(): Promise<void> {
+    const { database } = this;
+    this.#migrations ??= loadSchemaSql().then(({ migrations }) => migrations.map(([name]) => name));
+    const [row] = await database.read<{ missing: string[]; denied: string[] }>(
+      `select missing, denied from ${database.name('node_ready')}($1, $2)`,
+      [await this.#migrations, nodeFunctions],
+      askMs,
+    );
+    const { missing = [], denied = [] } = row ?? {};
+    if (missing.length > 0) {
+      const error = new errors.NO_SCHEMA(database.schema);
+      error.cause = new Error(`not there: ${missing.join('; ')}`);
+      throw error;
+    }
+    if (denied.length > 0) throw new errors.NO_PERMISSION(`permission denied for function ${denied.join(', ')}`);
+  }
+}
