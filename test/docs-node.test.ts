@@ -85,6 +85,10 @@ t.test('the example of events', async (t) => {
   t.strictSame(await run(t, "'disconnected'", 1), ['messages arrive: true']);
 });
 
+t.test('the example of readiness', async (t) => {
+  t.strictSame(await run(t, 'bus.check()', 1), ['ready']);
+});
+
 t.test('the example of a bus that is off', async (t) => {
   t.strictSame(await run(t, 'bus.off()', 1), ['0 true']);
 });

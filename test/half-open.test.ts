@@ -62,14 +62,14 @@ t.test(
 
 t.test('a database that is slow is asked twice at the most, and once when that is known', async (t) => {
   const database = await createDatabase(t);
-  const bus = openBus(t, database.url, { queryTimeout: 2_000, keepaliveInterval: 0 });
+  const bus = openBus(t, database.url, { queryTimeout: 4_000, keepaliveInterval: 0 });
   await database.query('create sequence asked');
   await database.query('alter function message_bus.read_global rename to hidden');
   await database.query(`create function message_bus.read_global(after_global_id bigint)
     returns table (last_global_id bigint, message_id bigint, up_to bigint) language sql
-    as 'select pg_sleep(1.3), nextval(''public.asked''); select 0::bigint, null::bigint, 0::bigint'`);
+    as 'select pg_sleep(2.3), nextval(''public.asked''); select 0::bigint, null::bigint, 0::bigint'`);
   const asked = async () => Number((await database.query('select last_value from asked'))[0]?.last_value);
-  // 1.3 s are more than either attempt has.
+  // 2.3 s are more than either attempt has.
   await t.rejects(bus.globalBacklog(), { code: 'POSTBUS_CONNECTION_LOST' });
   t.strictSame(await bus.globalBacklog(), []);
   await until(async () => (await asked()) === 3, 'the first one was asked twice');
