@@ -21,3 +21,6 @@ begin
   end loop;
 end
 $$;
+
+-- They take the table now, whose types they look up.
+drop function if exists column_text(text, text), change_channel(text, text);

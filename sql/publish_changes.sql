@@ -16,19 +16,20 @@ language plpgsql set search_path from current
 as $$
 #variable_conflict use_variable
 declare
-  -- For what is run from here on, as it runs in the trigger function: condition may name nothing in another schema bare, so
-  -- that nobody else can put something in its place.
+  -- Of the function that is made: condition may name nothing in another schema without it, so that nobody else can put something
+  -- in its place.
   bare constant text := 'pg_catalog, pg_temp';
-  bus constant text := current_setting('search_path');
   made record;
   t pg_class;
   base text;
   cut text;
   function_name text;
   object text;
-  probe text;
   relation regclass;
   n int := 1;
+  is_running boolean := false;
+  has_passed boolean := false;
+  to_owner text;
 begin
   select c.* into t from pg_class c where c.oid = "table";
   select f.* into made from change_function("table", channel, operations, columns, except_columns, condition, when_changed, old_values,
@@ -38,20 +39,6 @@ begin
       hint = 'What this makes belongs to the owner of the table. Call it as that role, or one that is a member of it.';
   end if;
   perform stop_publishing_changes("table", name);
-
-  begin
-    perform set_config('search_path', bare, true);
-    foreach probe in array made.probes loop
-      execute probe;
-    end loop;
-  exception when others then
-    if condition is null then
-      raise;
-    end if;
-    raise exception using errcode = 'PB006', message = 'condition: ' || sqlerrm,
-      hint = 'A condition is SQL over the columns of the row, such as status <> ''draft''. Other functions, types and operators than those of Postgres itself need their schema.';
-  end;
-  perform set_config('search_path', bus, true);
 
   -- Cut to what the names of a trigger may have, in bytes; and then one that is not taken.
   base := t.relname;
@@ -66,6 +53,29 @@ begin
     end if;
   end loop;
   function_name := format('%I.%I', (select s.nspname from pg_namespace s where s.oid = t.relnamespace), cut);
+  to_owner := case when pg_get_userbyid(t.relowner) <> current_user then
+    format('alter function %s() owner to %I', function_name, pg_get_userbyid(t.relowner)) else 'select' end;
+
+  -- Tries out the queries on no rows. Postgres runs immutable functions while it plans, and functions, casts and operators of
+  -- the columns are those of the table's owner: so this, too, runs as the owner, never as the caller. All of it is undone: what it
+  -- may have left for the commit to run would run as the caller.
+  begin
+    execute format('create function %s() returns void language plpgsql security definer set search_path = %s as %L', function_name, bare,
+      'begin ' || (select string_agg(format('execute %L; ', p), '') from unnest(made.probes) p) || 'end');
+    execute to_owner;
+    is_running := true;
+    execute format('select %s()', function_name);
+    has_passed := true;
+    raise exception 'undone';
+  exception when others then
+    if not has_passed and is_running and condition is not null then
+      raise exception using errcode = 'PB006', message = 'condition: ' || sqlerrm,
+        hint = 'A condition is SQL over the columns of the row, such as status <> ''draft''. Other functions, types and operators than those of Postgres itself need their schema.';
+    elsif not has_passed then
+      raise;
+    end if;
+  end;
+
   execute format('create function %s() returns trigger language plpgsql security definer set search_path = %s set enable_nestloop = off set jit = off as %L',
     function_name, bare, made.body);
   execute format('revoke execute on function %s() from public', function_name);
@@ -79,8 +89,6 @@ begin
         function_name);
     end loop;
   end loop;
-  if t.relowner <> (select r.oid from pg_roles r where r.rolname = current_user) then
-    execute format('alter function %s() owner to %I', function_name, pg_get_userbyid(t.relowner));
-  end if;
+  execute to_owner;
 end
 $$;

@@ -3,21 +3,25 @@
 -- something else. Never as (row).column of a whole row of a transition table: once a column has been dropped, Postgres
 -- takes the wrong ones there.
 
--- A column as text that no setting of a session changes, as ::text would for dates.
-create or replace function column_text(r text, column_name text) returns text language sql immutable
-return case when column_name is not null then format('(to_jsonb(%s.%I) #>> ''{}'')', r, column_name) end;
+-- A column as text that no setting of a session changes, as ::text would for dates. Strings need none of that; and of those of type
+-- char(n), ::text takes the blanks away that pad them, because they do not count in a comparison.
+create or replace function column_text("table" regclass, column_name text, r text) returns text language sql stable
+return (
+  select format(case t.typcategory when 'S' then '%s.%I::text' else '(to_jsonb(%s.%I) #>> ''{}'')' end, r, column_name)
+  from pg_attribute a join pg_type t on t.oid = a.atttypid where a.attrelid = "table" and a.attname = column_name
+);
 
 -- A channel with {columns} as an expression over a row. Null, and so an error, where what a column holds would take the
 -- channel to those that all sites see.
-create or replace function change_channel(channel text, r text) returns text
-language plpgsql immutable
+create or replace function change_channel("table" regclass, channel text, r text) returns text
+language plpgsql stable
 as $$
 declare
   expression text := quote_literal(split_part(channel, '{', 1));
   part text;
 begin
   foreach part in array (string_to_array(channel, '{'))[2:] loop
-    expression := expression || format(' || %s || %L', column_text(r, split_part(part, '}', 1)), substr(part, strpos(part, '}') + 1));
+    expression := expression || format(' || %s || %L', column_text("table", split_part(part, '}', 1), r), substr(part, strpos(part, '}') + 1));
   end loop;
   if strpos(channel, '{') > 0 and starts_with('/global/', split_part(channel, '{', 1)) then
     return format('(select case when not starts_with(c, ''/global/'') then c end from (select %s) c(c))', expression);
@@ -32,7 +36,7 @@ language sql stable
 return (
   select case t.typcategory
     when 'A' then format('array_remove(coalesce(%s.%I::text[], ''{}''), null)', r, column_name)
-    else format('array_remove(array[%s], null)', column_text(r, column_name)) end
+    else format('array_remove(array[%s], null)', column_text("table", column_name, r)) end
   from pg_attribute a join pg_type t on t.oid = a.atttypid where a.attrelid = "table" and a.attname = column_name
 );
 
@@ -113,7 +117,7 @@ begin
   end if;
 
   return format(E'select row(%s, %s, %s, %s, %s, null, %L::int, %L::int)::%I.publication\nfrom %s%s%s',
-    case when site_id is null then 'null' else column_text(r, site_id) end, change_channel(channel, r), data,
+    case when site_id is null then 'null' else column_text("table", site_id, r) end, change_channel("table", channel, r), data,
     coalesce('nullif(' || users || ', ''{}'')', 'null'), coalesce('nullif(' || groups || ', ''{}'')', 'null'),
     max_backlog_size, max_backlog_age, current_schema(),
     -- Old and new rows of an update are in the same order there. That pairs them also where a key has changed, or there is none.

@@ -33,7 +33,12 @@ begin
   end loop;
   -- Where errors end the statement, nothing is written inside the block: a transaction of many statements would otherwise
   -- have many subtransactions with ids, which slows down everybody's snapshots.
-  body := format(E'#variable_conflict use_column\ndeclare\n  items %1$I.publication[];\n  fault text;\n  hint text;\nbegin\n  begin\n%2$s%3$s'
+  -- What the function reads is not for its owner any more when the table has another one.
+  body := format(E'#variable_conflict use_column\ndeclare\n  items %1$I.publication[];\n  owner name;\n  fault text;\n  hint text;\nbegin\n  begin\n'
+    '    select pg_get_userbyid(t.relowner) into owner from pg_class t where t.oid = coalesce(pg_partition_root(tg_relid), tg_relid);\n'
+    '    if owner <> current_user then\n      raise exception using errcode = ''PB006'', message = format(''table: it belongs to %%I now, and the trigger function to %%I'', owner, current_user),\n'
+    '        hint = ''Call publish_changes() again, which makes a function that belongs to the owner of the table.'';\n    end if;\n'
+    '%2$s%3$s'
     '  exception when others then\n    get stacked diagnostics fault = message_text, hint = pg_exception_hint;\n'
     '    raise %4$s using errcode = sqlstate, hint = coalesce(nullif(hint, ''''), ''publish_changes() made the trigger: call it again where the table is no longer what it was.''),\n      message = format(''%%s (trigger %%I on %%s)'', fault, tg_name, tg_relid::regclass);\n  end;\n%5$s  return null;\nend',
     current_schema(), branches, case on_error when 'warn' then format(E'    %s\n', call) else '' end,

@@ -180,3 +180,51 @@ t.test('two buses keep apart', async (t) => {
   t.equal((await rows('select from message_bus.global_backlog()')).length, 2);
   t.equal((await rows('select from "Second bus".global_backlog()')).length, 1);
 });
+
+t.test('ids are the same whatever type of text holds them: blanks that pad char(n) are no part of an id', async (t) => {
+  const { run, published, value } = await openChanges(
+    t,
+    `create domain padded as char(10); create domain padded_list as char(10)[]; create type team as enum ('ab');
+    create table typed (a char(10), b varchar(10), c text, d name, e padded, f team, g "char", h uuid, i int, j bpchar,
+      many char(10)[], padded padded[], list padded_list, texts text[], ints int[])`,
+  );
+  const id = '7e9b6a3e-0000-4000-8000-000000000000';
+  const targets: Record<string, string[]> = {
+    a: ['ab'],
+    b: ['ab'],
+    c: ['ab '],
+    d: ['ab'],
+    e: ['ab'],
+    f: ['ab'],
+    g: ['a'],
+    h: [id],
+    i: ['7'],
+  };
+  Object.assign(targets, { j: ['ab'], many: ['ab', 'c'], padded: ['ab'], list: ['ab'], texts: ['ab '], ints: ['7'] });
+  const scalars = Object.keys(targets).filter((column) => column.length === 1);
+  for (const [n, column] of Object.keys(targets).entries())
+    await run(
+      `select message_bus.publish_changes('typed', '/t${n}/${scalars.map((each) => `{${each}}`).join('/')}', name => 'n${n}', user_ids => '${column}',
+        group_ids => '${column}', ${column.length === 1 ? `site_id => '${column}', ` : ''} condition => $$a = 'ab'$$, when_changed => '{a}')`,
+    );
+  await run(
+    `insert into typed values ('ab', 'ab', 'ab ', 'ab', 'ab', 'ab', 'a', '${id}', 7, 'ab', '{ab,c,null}', '{ab}', '{ab}', '{"ab "}', '{7}')`,
+  );
+  const rows = await published();
+  t.equal(rows.length, Object.keys(targets).length);
+  for (const [n, [column, ids]] of Object.entries(targets).entries()) {
+    const row = rows.find(({ channel }) => channel.startsWith(`/t${n}/`));
+    t.match(
+      row,
+      { channel: `/t${n}/${scalars.map((each) => targets[each]?.[0]).join('/')}`, user_ids: ids, group_ids: ids },
+      column,
+    );
+    t.equal(row?.site_id, column.length === 1 ? ids[0] : null, `${column} as a site`);
+  }
+  await run(
+    `select message_bus.publish('/x', '1', user_ids => array['ab']::char(10)[], group_ids => array['ab'::padded], site_id => 's'::char(5))`,
+  );
+  t.match(await published(), [{ channel: '/x', user_ids: ['ab'], group_ids: ['ab'], site_id: 's' }]);
+  await run(`select message_bus.publish_later('/x'::char(9), '1', client_ids => array['ab']::char(10)[])`);
+  t.equal(await value(`select client_ids[1] || '|' from message_bus.backlog('/x')`), 'ab|');
+});
