@@ -5,6 +5,7 @@ import type { Row } from './accounting/publication.js';
 import type { Reader } from './accounting/reader.js';
 import { readTables } from './accounting/tables.js';
 import { takeStock } from './accounting/take-stock.js';
+import { addFigures, type Figures } from './figures.js';
 import { type Listener, startClients, startFollower, subscribeEverywhere } from './load/audience.js';
 import { BusWay, HttpWay } from './load/node-ways.js';
 import { Publisher, type Way } from './load/publisher.js';
@@ -18,6 +19,8 @@ import type { Stage } from './stage.js';
 
 export interface ArenaOptions extends PostgresOptions {
   readonly nodes?: number;
+  /** What is done to the database first. */
+  readonly prepare?: (postgres: ChaosPostgres) => Promise<void>;
   /** The way of the nodes and the bus of this process to Postgres, if it is not the direct one. */
   readonly way?: (postgres: ChaosPostgres) => Promise<() => string>;
   /** Whether publish_later() goes by the relay; by default the seed decides. */
@@ -35,7 +38,11 @@ const settleMs = 30_000;
 
 /** Postgres, nodes, publishers of every kind and readers of every kind, all of which are accounted for. */
 export class Arena {
-  readonly ledger = new Ledger();
+  #ledger = new Ledger();
+  /** Of the time before the last restore. */
+  #figuresBefore: Figures | undefined;
+  #restoredTo: number | undefined;
+  #generation = 0;
   readonly listeners: Listener[] = [];
   readonly #publishers: Publisher[] = [];
 
@@ -50,8 +57,12 @@ export class Arena {
     private readonly ways: NonNullable<ArenaOptions['ways']>,
   ) {}
 
-  static async open(stage: Stage, { nodes = 2, way, relay, ways, pauseMs = 25, ...options }: ArenaOptions = {}) {
+  static async open(
+    stage: Stage,
+    { nodes = 2, prepare, way, relay, ways, pauseMs = 25, ...options }: ArenaOptions = {},
+  ) {
     const postgres = await ChaosPostgres.start(stage, options);
+    await prepare?.(postgres);
     await postgres.query(schema);
     if (relay ?? stage.random.isBelow(0.5)) await postgres.query('select message_bus.configure(relay => true)');
     const address = (await way?.(postgres)) ?? (() => postgres.url);
@@ -91,6 +102,7 @@ export class Arena {
 
   /** Publishers of all kinds, from now until the accounts are made up. */
   publish(): void {
+    this.#generation++;
     const url = () => this.postgres.url;
     const ways = [
       new PublishWay(url),
@@ -103,7 +115,7 @@ export class Arena {
       ...this.ways(url),
     ];
     for (const way of ways) {
-      this.#publishers.push(new Publisher(way, this.ledger, this.stage.random.fork(), this.pauseMs));
+      this.#publishers.push(new Publisher(way, this.#ledger, this.stage.random.fork(), this.pauseMs, this.#generation));
     }
   }
 
@@ -114,8 +126,26 @@ export class Arena {
     await Promise.all(publishers.map((publisher) => publisher.stop()));
     if (process.env.CHAOS_VERBOSE) for (const { errors } of publishers) for (const each of errors) console.log(...each);
     const rows = await this.#drain();
-    const figures = takeStock(this.ledger, this.readers, rows, await this.#appliedRows());
-    this.stage.figures = { ...figures, wrong: [...late, ...figures.wrong] };
+    const figures = takeStock({
+      ledger: this.#ledger,
+      readers: this.readers,
+      rows,
+      applied: await this.#appliedRows(),
+      restoredTo: this.#restoredTo,
+    });
+    const all = this.#figuresBefore ? addFigures(this.#figuresBefore, figures) : figures;
+    this.stage.figures = { ...all, wrong: [...late, ...all.wrong] };
+  }
+
+  /** The tables have gone back, after settle(): from here on accounts begin anew. Resolves to the last global id. */
+  async beginAnew(): Promise<number> {
+    const rows = await withClient(this.postgres.url, readTables);
+    const last = rows.at(-1)?.globalId ?? 0;
+    this.#figuresBefore = this.stage.figures;
+    this.#restoredTo = last;
+    this.#ledger = new Ledger();
+    for (const reader of this.readers) reader.beginAnew(last);
+    return last;
   }
 
   /** Resolves to complaints of publishers that cannot publish although the trouble is over. */
@@ -135,9 +165,8 @@ export class Arena {
     const end = Date.now() + settleMs;
     for (;;) {
       const rows = await withClient(this.postgres.url, readTables);
-      const counts = new Map(this.readers.map((reader) => [reader, reader.expected(rows).length]));
-      const areComplete = () => [...counts].every(([reader, count]) => reader.received.length >= count);
-      while (!areComplete() && Date.now() < end) await delay(20);
+      const areComplete = () => this.readers.every((reader) => reader.isComplete(rows));
+      while (!areComplete() && Date.now() < end) await delay(50);
       // What is sent twice, or to others, comes now.
       await delay(400);
       const [state] = await this.postgres.query<{ waiting: number }>(

@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Figures } from './figures.js';
+import { describeFigures } from './figures.js';
 import { type Options, parseOptions, usage } from './options.js';
 import { makeTemplate } from './parts/postgres.js';
 import type { Scenario } from './scenarios/scenario.js';
@@ -65,20 +65,11 @@ async function play(scenario: Scenario, stage: Stage): Promise<void> {
   const sign = { passed: 'ok  ', failed: 'FAIL', skipped: 'skip' }[verdict];
   const took = `${((Date.now() - began) / 1_000).toFixed(1)} s`;
   const faults = [...stage.faults].map(([fault, times]) => `${times} ${fault}`).join(', ');
-  const parts = [took, faults, stage.figures && describe(stage.figures), skipped?.message].filter(Boolean);
+  const parts = [took, faults, stage.figures && describeFigures(stage.figures), skipped?.message].filter(Boolean);
   console.log(`${sign} ${scenario.name}: ${parts.join('; ')}`);
   for (const line of wrong.slice(0, maxLines)) console.log(`     ${line}`);
   if (wrong.length > maxLines) console.log(`     … and ${wrong.length - maxLines} more`);
   if (wrong.length > 0) console.log(`     again: npm run test:chaos -- --seed ${stage.run.seed} ${scenario.name}`);
-}
-
-function describe(figures: Figures): string {
-  const { acknowledged, unknown, refused, delivered, lost, doubled, leaked, reconnects, longestDelayMs } = figures;
-  return [
-    `published ${acknowledged} (unknown ${unknown}, refused ${refused})`,
-    `delivered ${delivered}, lost ${lost}, doubled ${doubled}, leaked ${leaked}`,
-    `reconnects ${reconnects}, longest delay ${(longestDelayMs / 1_000).toFixed(2)} s`,
-  ].join('; ');
 }
 
 const options = parseOptions(process.argv.slice(2));

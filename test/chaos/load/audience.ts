@@ -1,5 +1,5 @@
 import type { Bus } from '../../../src/index.js';
-import { identify } from '../accounting/publication.js';
+import { identify, nameOf } from '../accounting/publication.js';
 import { Reader, type Viewer } from '../accounting/reader.js';
 import type { Random } from '../random.js';
 import type { Stage } from '../stage.js';
@@ -35,23 +35,19 @@ export async function subscribeEverywhere(bus: Bus): Promise<Listener[]> {
     const subscription = await bus.subscribe(
       channel,
       ({ globalId, messageId, channel, siteId, data }) =>
-        reader.received.push({ globalId, messageId, channel, siteId, ...identify(data), at: Date.now() }),
+        reader.receive({ globalId, messageId, channel, siteId, ...identify(data), at: Date.now() }),
       {
         lastId: 0,
         ...(siteId !== null && { siteId }),
-        onGap: ({ after, firstId }) => reader.complaints.push(`was told of a gap after ${after} before ${firstId}`),
+        onGap: ({ after, firstId }) => reader.gaps.push(`was told of a gap after ${after} before ${firstId}`),
       },
     );
     return { reader, stop: () => subscription.unsubscribe() };
   };
   return Promise.all([
-    subscribe(new Reader('subscriber to all'), null, null),
+    subscribe(new Reader({ name: 'subscriber to all' }), null, null),
     ...allPlaces.map((place) =>
-      subscribe(
-        new Reader(`subscriber to ${place.siteId ?? ''} ${place.channel}`, undefined, [place]),
-        place.channel,
-        place.siteId,
-      ),
+      subscribe(new Reader({ name: `subscriber to ${nameOf(place)}`, places: [place] }), place.channel, place.siteId),
     ),
   ]);
 }

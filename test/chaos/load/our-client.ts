@@ -9,7 +9,7 @@ export class OurClient {
   readonly #client: MessageBusClient;
 
   constructor({ url, viewer, siteId, places }: ClientOptions) {
-    this.reader = new Reader(`client ${viewer.clientId}`, viewer, places);
+    this.reader = new Reader({ name: `client ${viewer.clientId}`, viewer, places });
     this.#client = new MessageBusClient({
       baseUrl: `${url}/`,
       headers: headersOf(viewer, siteId),
@@ -31,7 +31,7 @@ export class OurClient {
         channel,
         (data, globalId, messageId) => {
           const at = Date.now();
-          this.reader.received.push({ channel, siteId: site, messageId, globalId, ...identify(data), at });
+          this.reader.receive({ channel, siteId: site, messageId, globalId, ...identify(data), at });
         },
         0,
       );

@@ -34,6 +34,8 @@ export class Publisher {
     private readonly ledger: Ledger,
     private readonly random: Random,
     private readonly pauseMs: number,
+    /** Of its tags: another one for each publisher of the same way. */
+    private readonly generation: number,
   ) {
     this.#running = this.#run();
   }
@@ -46,7 +48,7 @@ export class Publisher {
 
   async #run(): Promise<void> {
     while (!this.#isStopped) {
-      const call = this.way.compose(this.random, () => `${this.way.name}-${this.#count++}`);
+      const call = this.way.compose(this.random, () => `${this.way.name}-${this.generation}-${this.#count++}`);
       const entry = this.ledger.open(call.publications);
       try {
         settle(entry, 'acknowledged', await call.send());

@@ -33,8 +33,12 @@ export class RawClient {
     private readonly random: Random,
   ) {
     const { viewer, places } = options;
-    this.reader = new Reader(`polls of ${viewer.clientId}`, viewer, places);
-    this.reader.isSlow = options.pauseMs !== undefined;
+    this.reader = new Reader({
+      name: `polls of ${viewer.clientId}`,
+      viewer,
+      places,
+      isSlow: options.pauseMs !== undefined,
+    });
     for (const { channel } of places) this.#positions.set(channel, 0);
     this.#sites = new Map(places.map(({ channel, siteId }) => [channel, siteId]));
     this.#running = this.#run();
@@ -93,7 +97,7 @@ export class RawClient {
       } else {
         this.#positions.set(channel, messageId);
         const siteId = this.#sites.get(channel) ?? null;
-        this.reader.received.push({ channel, siteId, messageId, globalId, ...identify(data), at: Date.now() });
+        this.reader.receive({ channel, siteId, messageId, globalId, ...identify(data), at: Date.now() });
       }
     }
   }
@@ -101,7 +105,7 @@ export class RawClient {
   /** A status moves a client on past messages that are not for it; back, it says that ids went back. */
   #moveTo(channel: string, id: number): void {
     const from = this.#positions.get(channel) ?? 0;
-    if (id < from) this.reader.complaints.push(`was moved back on ${channel} from ${from} to ${id}`);
+    if (id < from) this.reader.gaps.push(`was moved back on ${channel} from ${from} to ${id}`);
     this.#positions.set(channel, id);
   }
 }

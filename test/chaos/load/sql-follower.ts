@@ -5,7 +5,7 @@ import { Reader } from '../accounting/reader.js';
 
 /** Follows all channels by the catch-up rule of docs/protocol-sql.md, and by nothing else of ours. */
 export class SqlFollower {
-  readonly reader = new Reader('follower in SQL');
+  readonly reader = new Reader({ name: 'follower in SQL' });
   #last = 0;
   #isStopped = false;
   readonly #running: Promise<void>;
@@ -69,7 +69,7 @@ export class SqlFollower {
     const at = Date.now();
     for (const { globalId, messageId, channel, siteId, data } of rows) {
       this.#last = globalId;
-      this.reader.received.push({ globalId, messageId, channel, siteId, ...identify(data), at });
+      this.reader.receive({ globalId, messageId, channel, siteId, ...identify(data), at });
     }
   }
 }

@@ -20,7 +20,7 @@ export class ChaosNode {
     private readonly databaseUrl: () => string,
     private readonly port: number,
   ) {
-    this.reader = new Reader(`subscriber of ${name}`);
+    this.reader = new Reader({ name: `subscriber of ${name}` });
   }
 
   static async start(stage: Stage, name: string, databaseUrl: () => string): Promise<ChaosNode> {
@@ -42,7 +42,7 @@ export class ChaosNode {
     const config: NodeConfig = {
       databaseUrl: this.databaseUrl(),
       port: this.port,
-      lastGlobalId: this.reader.received.at(-1)?.globalId ?? 0,
+      lastGlobalId: this.reader.position,
       longPollingIntervalMs: 2_000,
       keepaliveIntervalMs: 1_000,
     };
@@ -57,8 +57,8 @@ export class ChaosNode {
       child.on('message', (report: NodeReport) => {
         if (report.type === 'ready') resolve();
         else if (report.type === 'connected') this.reader.reconnects += Math.min(connections++, 1);
-        else if (report.type === 'received') this.reader.received.push(...report.messages);
-        else this.reader.complaints.push(`was told of a gap after ${report.after} before ${report.firstId}`);
+        else if (report.type === 'received') this.reader.receive(...report.messages);
+        else this.reader.gaps.push(`was told of a gap after ${report.after} before ${report.firstId}`);
       });
       child.once('exit', (code, signal) => reject(new Error(`${this.name} ended with ${code ?? signal}`)));
     });
