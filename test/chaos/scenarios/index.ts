@@ -1,4 +1,5 @@
 import { backends } from './backends.js';
+import { clockSteps } from './clock-steps.js';
 import { diskFull } from './disk-full.js';
 import { halfOpen } from './half-open.js';
 import { kill9 } from './kill-9.js';
@@ -23,5 +24,6 @@ export const scenarios: readonly Scenario[] = [
   slowSenders,
   diskFull,
   queueFull,
+  clockSteps,
   soak,
 ];
