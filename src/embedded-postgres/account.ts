@@ -1,5 +1,4 @@
-import { chownSync, closeSync, lchownSync, openSync, readdirSync, readFileSync, statSync } from 'node:fs';
-import { join } from 'node:path';
+import { closeSync, lstatSync, openSync, readFileSync } from 'node:fs';
 import { Failure } from './errors.js';
 
 /** Whom Postgres runs as where it cannot run as the user who starts it. */
@@ -10,40 +9,72 @@ export interface Account {
 
 const fallback: Account = { uid: 65_534, gid: 65_534 };
 
-/** Undefined: Postgres runs as the user who starts it. Root hands it over to the owner of the data, or to nobody. */
-export function accountFor(folder: string, data: string): Account | undefined {
+/**
+ * Undefined: Postgres runs as the user who starts it. Root hands it over to the owner of the data, or to nobody. `owner`: as whom
+ * this process acts in place of root.
+ */
+export function accountFor(folder: string, data: string, owner: Account | undefined): Account | undefined {
   const self = process.geteuid?.();
-  const owner = statSync(data, { throwIfNoEntry: false });
-  if (self === 0) return owner && owner.uid !== 0 ? { uid: owner.uid, gid: owner.gid } : nobody();
-  if (owner && owner.uid !== self) {
-    const wayOut = 'start as that user or as root, move the folder away, or set DATABASE_URL';
-    throw new Failure('POSTBUS_EMBEDDED_FOLDER', folder, `the data there belong to user ${owner.uid}: ${wayOut}`);
+  const there = lstatSync(data, { throwIfNoEntry: false });
+  if (there && !there.isDirectory()) {
+    throw new Failure('POSTBUS_EMBEDDED_FOLDER', data, 'it is a link, or not a folder: move it away');
   }
-  return undefined;
+  if (self === 0) return there && there.uid !== 0 ? accountOf(there.uid) : nobody();
+  if (there && there.uid !== self) {
+    const wayOut = 'start as that user or as root, move the folder away, or set DATABASE_URL';
+    throw new Failure('POSTBUS_EMBEDDED_FOLDER', folder, `the data there belong to user ${there.uid}: ${wayOut}`);
+  }
+  return owner;
+}
+
+/**
+ * The user with the group that the system has for it. The group of a folder is not taken: in some folders, whatever is made
+ * has their group, which the user need not be in.
+ */
+export function accountOf(uid: number): Account {
+  const [, gid] = new RegExp(`^[^:]*:[^:]*:${uid}:(\\d+):`, 'm').exec(readUsers()) ?? [];
+  return { uid, gid: gid === undefined || gid === '0' ? fallback.gid : Number(gid) };
 }
 
 /** nobody has another number on some systems, and initdb insists on a user that has a name. */
 function nobody(): Account {
-  let users = '';
-  try {
-    users = readFileSync('/etc/passwd', 'utf8');
-  } catch {
-    return fallback;
-  }
-  const [uid, gid] = (/^nobody:[^:]*:(\d+:\d+):/m.exec(users)?.[1] ?? '').split(':').map(Number);
+  const [uid, gid] = (/^nobody:[^:]*:(\d+:\d+):/m.exec(readUsers())?.[1] ?? '').split(':').map(Number);
   return uid && gid ? { uid, gid } : fallback;
+}
+
+function readUsers(): string {
+  try {
+    return readFileSync('/etc/passwd', 'utf8');
+  } catch {
+    return '';
+  }
+}
+
+/** From here on this process, which root has started, has the rights of the account alone, except in asRoot(). */
+export function becomeOwner(account: Account): void {
+  leaveGroups(account);
+  become(account);
+}
+
+/** Does what takes root's rights in a process that acts as somebody else. */
+export function asRoot<T>(action: () => T): T {
+  const [uid, gid] = [process.geteuid?.() ?? 0, process.getegid?.() ?? 0];
+  if (uid === 0 || process.getuid?.() !== 0) return action();
+  process.seteuid?.(0);
+  process.setegid?.(0);
+  try {
+    return action();
+  } finally {
+    process.setegid?.(gid);
+    process.seteuid?.(uid);
+  }
 }
 
 /** Does something with the rights of the account. Only for a process of its own: it changes the whole process for a moment. */
 export function actingAs<T>(account: Account | undefined, action: () => T): T {
-  if (!account) return action();
+  if (!account || process.geteuid?.() !== 0) return action();
   const gid = process.getegid?.() ?? 0;
-  try {
-    process.setegid?.(account.gid);
-    process.seteuid?.(account.uid);
-  } catch (error) {
-    throw notAllowed(account, error);
-  }
+  become(account);
   try {
     return action();
   } finally {
@@ -73,23 +104,13 @@ export function canRead(account: Account | undefined, path: string): boolean {
   });
 }
 
-export function giveTo(account: Account | undefined, path: string): void {
-  if (!account) return;
+function become(account: Account): void {
   try {
-    chownSync(path, account.uid, account.gid);
+    process.setegid?.(account.gid);
+    process.seteuid?.(account.uid);
   } catch (error) {
     throw notAllowed(account, error);
   }
-}
-
-/** For data that were copied by root and so belong to root. */
-export function giveTreeTo(account: Account, path: string): void {
-  for (const entry of readdirSync(path, { withFileTypes: true })) {
-    const inner = join(path, entry.name);
-    if (entry.isDirectory()) giveTreeTo(account, inner);
-    else lchownSync(inner, account.uid, account.gid);
-  }
-  giveTo(account, path);
 }
 
 function notAllowed(account: Account, error: unknown): Failure {

@@ -1,21 +1,14 @@
-import {
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from 'node:fs';
+import { chmodSync, lstatSync, mkdirSync, mkdtempSync, readdirSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { type Account, giveTo, giveTreeTo } from './account.js';
+import { type Account, actingAs } from './account.js';
 import type { Binaries } from './binaries.js';
 import { Failure } from './errors.js';
+import { giveTo, giveTreeTo } from './give-away.js';
+import { readPlainFile, refusal } from './own-files.js';
 import { readPassword } from './private-files.js';
 import type { ServerLog } from './server-log.js';
 import { nameForPostgres, spawnOnData } from './spawn-on-data.js';
+import { removeTree } from './temporary.js';
 
 export interface DataFolder {
   /** Holds the data, the password, the log, the address. */
@@ -34,19 +27,27 @@ const initFolders = 'init-';
 export async function prepareData(options: DataFolder): Promise<string> {
   const { folder, data, account } = options;
   for (const name of readdirSync(folder)) {
-    if (name.startsWith(initFolders)) rmSync(join(folder, name), { recursive: true, force: true });
+    if (name.startsWith(initFolders)) removeTree(join(folder, name));
   }
   const password = readPassword(folder);
-  if (!existsSync(data) || readdirSync(data).length === 0) {
+  if (isMissingOrEmpty(data, account)) {
     const init = mkdtempSync(join(folder, initFolders));
     await initialize(init, password, options);
     renameSync(join(init, 'data'), data);
-    rmSync(init, { recursive: true });
+    removeTree(init);
   }
+  const isRoots = account !== undefined && lstatSync(data).uid !== account.uid;
+  // Looked at as whoever owns the data, because they may have put anything there.
+  actingAs(isRoots ? undefined : account, () => checkVersion(data, options.binaries.major));
   // Root may have copied them here.
-  if (account && statSync(data).uid !== account.uid) giveTreeTo(account, data);
-  checkVersion(data, options.binaries.major);
+  if (isRoots) giveTreeTo(account, data);
   return password;
+}
+
+function isMissingOrEmpty(data: string, account: Account | undefined): boolean {
+  const there = lstatSync(data, { throwIfNoEntry: false });
+  if (there === undefined) return true;
+  return actingAs(there.uid === 0 ? undefined : account, () => readdirSync(data).length === 0);
 }
 
 /** Done beside the place where the data will be, so that there they are complete or not at all. */
@@ -59,7 +60,9 @@ async function initialize(
   const passwordFile = join(init, 'password');
   mkdirSync(data, { mode: 0o700 });
   writeFileSync(passwordFile, password, { mode: 0o600 });
-  for (const path of [init, data, passwordFile]) giveTo(account, path);
+  for (const path of [data, passwordFile]) giveTo(account, path);
+  // It stays root's: whoever owns a folder can put something else in the place of what is in it.
+  if (account) chmodSync(init, 0o711);
 
   const locale = ['--no-locale', '--encoding=UTF8', ...localeProvider(binaries.major)];
   const name = nameForPostgres(data, account);
@@ -90,10 +93,10 @@ function localeProvider(major: string): string[] {
 }
 
 function checkVersion(data: string, major: string): void {
-  const path = join(data, 'PG_VERSION');
-  if (!existsSync(path)) {
-    throw new Failure('POSTBUS_EMBEDDED_FOLDER', data, 'it is neither empty nor made by Postgres: move it away');
+  const version = readPlainFile(join(data, 'PG_VERSION'))?.trim();
+  // Nothing of another file is shown.
+  if (version === undefined || !/^\d{1,3}(\.\d{1,3})?$/.test(version)) {
+    throw refusal(data, 'is neither empty nor made by Postgres');
   }
-  const version = readFileSync(path, 'utf8').trim();
   if (version !== major) throw new Failure('POSTBUS_EMBEDDED_VERSION', data, version, major);
 }

@@ -1,7 +1,8 @@
-import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, constants, openSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Failure } from './errors.js';
+import { readPlainFile } from './own-files.js';
 import { runningPostmaster } from './postmaster-file.js';
 import { processIdentity } from './processes.js';
 
@@ -12,6 +13,8 @@ export interface FolderClaim {
   stopping(): void;
   release(): void;
 }
+
+const { O_CREAT, O_NOFOLLOW, O_TRUNC, O_WRONLY } = constants;
 
 type State = 'asking' | 'starting' | 'running' | 'stopping';
 
@@ -65,7 +68,12 @@ function flagName(guardian: number, parent: number): string {
 
 function tryWriteFlag(flag: string, state: State): string | undefined {
   try {
-    writeFileSync(flag, state);
+    const file = openSync(flag, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW);
+    try {
+      writeFileSync(file, state);
+    } finally {
+      closeSync(file);
+    }
     return undefined;
   } catch (error) {
     return error instanceof Error ? error.message : String(error);
@@ -90,7 +98,7 @@ function liveFlags(folder: string) {
 
 function readIfThere(path: string): string | undefined {
   try {
-    return readFileSync(path, 'utf8');
+    return readPlainFile(path);
   } catch {
     return undefined;
   }

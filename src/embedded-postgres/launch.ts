@@ -1,13 +1,14 @@
-import { mkdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { accountFor, leaveGroups } from './account.js';
+import { accountFor, asRoot, leaveGroups } from './account.js';
 import { locateBinaries, prepareBinaries } from './binaries.js';
 import { serverUrl } from './connection.js';
 import { prepareData } from './data-folder.js';
+import { Failure, toFailure } from './errors.js';
 import { claimFolder } from './folder-claim.js';
+import { openPlace, type Place } from './folder-place.js';
 import type { Postmaster } from './postmaster.js';
-import { readLastPort, writeUrl } from './private-files.js';
+import { readLastPort, writeGitignore, writeUrl } from './private-files.js';
 import type { Report, Request } from './protocol.js';
 import { startServer } from './server.js';
 import { openServerLog } from './server-log.js';
@@ -15,35 +16,55 @@ import { TemporaryFolders } from './temporary.js';
 
 export type Undo = () => void | Promise<void>;
 
+interface Launched {
+  report: Report;
+  postmaster: Postmaster;
+}
+
 /** From a request to a server that accepts connections. `undo` collects what has to be done at the end, last first. */
-export async function launch(
-  { parent, folder: wanted, port: wantedPort, settings }: Request,
+export async function launch(request: Request, signal: AbortSignal, undo: Undo[]): Promise<Launched> {
+  const temporary = new TemporaryFolders();
+  undo.push(() => asRoot(() => temporary.remove()));
+  const folder = request.folder ?? temporary.create(tmpdir());
+  const place = openPlace(folder);
+  try {
+    return await launchIn(place, { ...request, folder }, request.folder !== undefined, temporary, signal, undo);
+  } catch (error) {
+    // Errors name the folder as everybody else knows it.
+    const { code, details } = toFailure(error, folder);
+    throw new Failure(code, ...details.map((detail) => detail.replaceAll(place.path, folder)));
+  }
+}
+
+async function launchIn(
+  place: Place,
+  { parent, folder, port: wantedPort, settings }: Request & { folder: string },
+  isKept: boolean,
+  temporary: TemporaryFolders,
   signal: AbortSignal,
   undo: Undo[],
-): Promise<{ report: Report; postmaster: Postmaster }> {
+): Promise<Launched> {
+  const { path, owner } = place;
   const packageFolder = locateBinaries(import.meta.url);
-  const temporary = new TemporaryFolders();
-  undo.push(() => temporary.remove());
-
-  const folder = wanted ?? temporary.create(tmpdir());
-  mkdirSync(folder, { recursive: true });
-  const claim = await claimFolder(folder, parent, signal);
+  const claim = await claimFolder(path, parent, signal);
   undo.push(() => claim.release());
   signal.addEventListener('abort', () => claim.stopping(), { once: true });
+  if (isKept) writeGitignore(path);
 
-  const data = join(folder, 'data');
-  const account = accountFor(folder, data);
+  const data = join(path, 'data');
+  const account = accountFor(path, data, owner);
   leaveGroups(account);
-  const log = openServerLog(join(folder, 'postgres.log'));
+  const log = openServerLog(join(path, 'postgres.log'));
   undo.push(() => log.close());
 
-  const binaries = prepareBinaries(packageFolder, account, temporary);
+  const binaries = asRoot(() => prepareBinaries(packageFolder, account, temporary));
   signal.throwIfAborted();
   // Nobody waits for the disk who does not mind losing the data.
-  const durable = wanted !== undefined && settings.fsync !== 'off';
-  const password = await prepareData({ folder, data, durable, account, binaries, log });
+  const durable = isKept && settings.fsync !== 'off';
+  const password = await prepareData({ folder: path, data, durable, account, binaries, log });
+  const lastPort = readLastPort(path);
   const { port, postmaster } = await startServer(
-    { folder, data, password, port: wantedPort, lastPort: readLastPort(folder), settings, account, binaries, log },
+    { folder: path, data, password, port: wantedPort, lastPort, settings, account, binaries, log },
     signal,
   );
   undo.push(() => postmaster.stop());
@@ -51,7 +72,15 @@ export async function launch(
   void postmaster.ended.then(() => claim.stopping());
 
   const url = serverUrl(port, password);
-  if (wanted !== undefined) writeUrl(folder, url);
+  if (isKept) writeUrl(path, url);
   const postmasterPid = postmaster.pid ?? 0;
-  return { report: { type: 'ready', url, port, postmasterPid, data, temporary: temporary.paths }, postmaster };
+  const report = {
+    type: 'ready',
+    url,
+    port,
+    postmasterPid,
+    data: join(folder, 'data'),
+    temporary: temporary.paths,
+  } as const;
+  return { report, postmaster };
 }

@@ -1,5 +1,5 @@
-import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { readPlainFile } from './own-files.js';
 import { isPostgresOn } from './processes.js';
 
 /** The lock file that Postgres keeps while it runs, and leaves behind when it is killed. */
@@ -16,7 +16,9 @@ export function postmasterFilePath(data: string): string {
 export function readPostmasterFile(data: string): PostmasterFile | undefined {
   let lines: string[];
   try {
-    lines = readFileSync(postmasterFilePath(data), 'utf8').split('\n');
+    const text = readPlainFile(postmasterFilePath(data));
+    if (text === undefined) return undefined;
+    lines = text.split('\n');
   } catch {
     return undefined;
   }

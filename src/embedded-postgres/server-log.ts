@@ -15,7 +15,7 @@ export interface ServerLog {
 export function openServerLog(path: string): ServerLog {
   // The present one may belong to another user.
   rmSync(path, { force: true });
-  const descriptor = openSync(path, 'a', 0o600);
+  const descriptor = openSync(path, 'ax', 0o600);
   return {
     path,
     descriptor,

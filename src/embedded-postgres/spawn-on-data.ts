@@ -1,14 +1,17 @@
 import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process';
-import { closeSync, existsSync, openSync } from 'node:fs';
-import { type Account, canRead } from './account.js';
+import { closeSync, existsSync, realpathSync } from 'node:fs';
+import { type Account, asRoot, canRead } from './account.js';
 import { plainEnvironment } from './environment.js';
 import { Failure } from './errors.js';
+import { openPlainFolder } from './own-files.js';
 
 const handedOver = '/proc/self/fd/3';
 
 /** How Postgres, started by spawnOnData() as the account, can name the folder. */
 export function nameForPostgres(data: string, account: Account | undefined): string {
-  if (canRead(account, data)) return data;
+  // What leads to an open folder of this process leads elsewhere in another one.
+  const name = data.startsWith('/proc/self/') ? realpathSync(data) : data;
+  if (canRead(account, name)) return name;
   // A folder above may be closed to the account; what it is handed open is open to it all the same.
   if (existsSync('/proc/self/fd')) return handedOver;
   const wayOut = 'use a folder that others can enter, start as an ordinary user, or set DATABASE_URL';
@@ -30,15 +33,18 @@ export function spawnOnData(
   parameters: readonly string[],
   { stdio, env, ...options }: SpawnOptions & { stdio: ['ignore', 'pipe' | number, number] },
 ): ChildProcess {
-  const folder = openSync(data, 'r');
+  const folder = openPlainFolder(data);
+  if (folder === undefined) throw new Failure('POSTBUS_EMBEDDED_FOLDER', data, 'it was moved away meanwhile');
   try {
-    return spawn(program, parameters, {
-      ...options,
-      ...account,
-      cwd: '/',
-      env: { ...plainEnvironment(), ...env },
-      stdio: [...stdio, folder],
-    });
+    return asRoot(() =>
+      spawn(program, parameters, {
+        ...options,
+        ...account,
+        cwd: '/',
+        env: { ...plainEnvironment(), ...env },
+        stdio: [...stdio, folder],
+      }),
+    );
   } finally {
     closeSync(folder);
   }

@@ -1,5 +1,7 @@
-import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
+import { spawnSync } from 'node:child_process';
+import { chmodSync, existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
+import { plainEnvironment } from './environment.js';
 
 /** The folders to delete when the server is gone. */
 export class TemporaryFolders {
@@ -18,11 +20,26 @@ export class TemporaryFolders {
   }
 }
 
+/**
+ * Removes a folder and all that is in it. Some of it belongs to the account of Postgres, which can put a link in the place of a
+ * folder at any moment: Node, which goes by names, would follow it with root's rights. rm goes by open folders.
+ */
+export function removeTree(path: string): void {
+  if (process.geteuid?.() !== 0) {
+    // A backend that is just going down may still write: then the folder is not empty at the first attempt.
+    rmSync(path, { recursive: true, force: true, maxRetries: 5, retryDelay: 50 });
+    return;
+  }
+  for (let attempt = 0; attempt < 5 && existsSync(path); attempt++) {
+    // By its name in the folder above: a path that goes through an open folder of this process leads elsewhere in rm's.
+    spawnSync('rm', ['-rf', '--', `./${basename(path)}`], { env: plainEnvironment(), cwd: dirname(path) });
+  }
+}
+
 export function removeFolders(paths: readonly string[]): void {
   for (const path of paths) {
     try {
-      // A backend that is just going down may still write: then the folder is not empty at the first attempt.
-      rmSync(path, { recursive: true, force: true, maxRetries: 5, retryDelay: 50 });
+      removeTree(path);
     } catch {
       // Nothing is left to be done about it, and the other folders must go too.
     }

@@ -67,7 +67,7 @@ t.test('root', { skip }, async (t) => {
       await parent.stop();
       t.same(readdirSync(TMPDIR), [], 'and deletes it');
     }
-    t.same(readdirSync(inside).sort(), ['data', 'password', 'postgres.log', 'url']);
+    t.same(readdirSync(inside).sort(), ['.gitignore', 'data', 'password', 'postgres.log', 'url']);
 
     const killed = startParent(secluded, { folder: inside, settings, env: { TMPDIR } });
     await killed.started();

@@ -124,6 +124,6 @@ t.test('killed guardian and parent', { skip }, async (t) => {
   const next = startParent(installation, { settings, folder });
   await next.started();
   await next.stop();
-  t.same(readdirSync(folder).sort(), ['data', 'password', 'postgres.log', 'url']);
+  t.same(readdirSync(folder).sort(), ['.gitignore', 'data', 'password', 'postgres.log', 'url']);
   rmSync(folder, { recursive: true });
 });

@@ -140,7 +140,7 @@ t.test('of two starts on a new folder one wins', async (t) => {
     t.equal(others.length, 0);
     t.same(await query(winner?.url ?? '', 'select 1 as one'), [{ one: 1 }]);
     await winner?.stop();
-    t.same(readdirSync(fresh).sort(), ['data', 'password', 'postgres.log', 'url']);
+    t.same(readdirSync(fresh).sort(), ['.gitignore', 'data', 'password', 'postgres.log', 'url']);
   }
 });
 
@@ -153,7 +153,7 @@ t.test('what a start that broke off has left is no obstacle', async (t) => {
   const server = await startEmbeddedPostgres({ folder: torn, settings });
   t.same(await query(server.url, 'select 1 as one'), [{ one: 1 }]);
   await server.stop();
-  t.same(readdirSync(torn).sort(), ['data', 'password', 'postgres.log', 'url']);
+  t.same(readdirSync(torn).sort(), ['.gitignore', 'data', 'password', 'postgres.log', 'url']);
 });
 
 t.test('a folder that does not fit', async (t) => {

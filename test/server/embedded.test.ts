@@ -40,7 +40,7 @@ t.test('on an embedded Postgres', async (t) => {
   t.equal(await first.ended, 0);
   t.match({ stdout: first.stdout(), stderr: first.stderr() }, quiet, 'has said nothing else');
   t.notOk(isAlive(postmaster), 'Postgres ended before the server did');
-  t.strictSame(readdirSync(join(cwd, '.postbus')).sort(), ['data', 'password', 'postgres.log', 'url']);
+  t.strictSame(readdirSync(join(cwd, '.postbus')).sort(), ['.gitignore', 'data', 'password', 'postgres.log', 'url']);
 
   const second = await startServer(t, ['--workers', '2'], { cwd });
   const { messages } = await poll(second.url, { '/chat': 0 });

@@ -108,6 +108,10 @@ t.test('what cannot be served', async (t) => {
       t.match(outcome.stderr, message);
     }),
   );
-  t.strictSame(readdirSync(join(folder, '.postbus')).sort(), ['data', 'password', 'postgres.log', 'url'], 'none runs');
+  t.strictSame(
+    readdirSync(join(folder, '.postbus')).sort(),
+    ['.gitignore', 'data', 'password', 'postgres.log', 'url'],
+    'none runs',
+  );
   t.notOk(existsSync(join(folder, '.postbus/data/postmaster.pid')));
 });
