@@ -31,6 +31,8 @@ export interface MigrateReport {
   mended: string[];
 }
 
+const nothingDone: MigrateReport = { wasCurrent: true, migrations: [], mended: [] };
+
 /**
  * Brings the schema up to date: tables by numbered migrations, functions anew, all in one transaction. Writes nothing and
  * takes no lock if it is up to date. Racing migrators wait for each other.
@@ -65,7 +67,6 @@ async function migrateIn(
   sql: SchemaSql,
   timeouts: MigrateTimeouts,
 ): Promise<MigrateReport> {
-  const nothing: MigrateReport = { wasCurrent: true, migrations: [], mended: [] };
   await statement(settings(timeouts.migratorMs));
   await checkEncoding(statement);
   let state = await readState(statement, schema, sql);
@@ -74,9 +75,38 @@ async function migrateIn(
     await statement(createSchema(schema));
     state = await readState(statement, schema, sql);
   }
+  if (!state.isNew && (await hasNothingToDo(statement, schema, sql, state))) return nothingDone;
+  await statement(noteRights(schema));
+  await statement(lockSchema(schema));
+  if (!state.isNew) {
+    state = await readState(statement, schema, sql);
+    if (await isCurrent(statement, schema, sql, state)) return nothingDone;
+  }
+  await statement(`set local lock_timeout = ${timeouts.tableMs}`);
+  const mended = await completeRecords(statement, schema, sql, state);
+  const broken = state.hasBus ? await brokenTriggers(statement, schema) : [];
+  await statement(schemaFirst(schema));
+  const migrations = await migrateTables(statement, schema, sql);
+  if (state.hasBus) await refuseMissing(statement, schema, sql);
+  await statement(sql.functions);
+  mended.push(...broken.map((trigger) => `the trigger ${trigger}`));
+  if (state.hasBus) mended.push(...(await mendSchema(statement, broken.length > 0)));
+  await statement(catalogAlone);
+  await statement(recordState(schema, sql));
+  await statement(restrictRights(schema, sql));
+  return { wasCurrent: false, migrations, mended };
+}
+
+/** Looks at a schema that was there before, without a lock: refuses it, or tells whether it is up to date. */
+async function hasNothingToDo(
+  statement: RunStatement,
+  schema: string,
+  sql: SchemaSql,
+  state: SchemaState,
+): Promise<boolean> {
   if (state.hasBus && state.owner !== state.role && !state.isSuperuser) {
     // A role that uses the bus: it has to trust the owner, and can mend nothing.
-    if (state.record?.digest === digestOf(sql, schema)) return nothing;
+    if (state.record?.digest === digestOf(sql, schema)) return true;
     throw new errors.NO_PERMISSION(
       `the schema "${schema}" is not up to date, and only its owner, ${state.owner}, may migrate it`,
     );
@@ -85,28 +115,10 @@ async function migrateIn(
   if (state.owner !== null && state.isSuperuser && state.isOwnerSuperuser)
     await statement(`set local role ${pg.escapeIdentifier(state.owner)}`);
   await refuseUnsafe(statement, schema, sql);
-  if (await isCurrent(statement, schema, sql, state)) return nothing;
-
+  if (await isCurrent(statement, schema, sql, state)) return true;
   refuseReadOnly(state, schema);
-  if (state.record === null) await statement(takeBackDefaults(schema, sql));
-  await statement(noteRights(schema));
-  await statement(lockSchema(schema));
-  state = await readState(statement, schema, sql);
-  if (await isCurrent(statement, schema, sql, state)) return nothing;
-  await statement(`set local lock_timeout = ${timeouts.tableMs}`);
-  const mended = await completeRecords(statement, schema, sql, state);
-  const broken = await brokenTriggers(statement, schema);
-  await statement(schemaFirst(schema));
-  const migrations = await migrateTables(statement, schema, sql);
-  const missing = await missingRelations(statement, schema, sql);
-  if (missing.length > 0) throw new errors.DAMAGED_SCHEMA(schema, `missing: ${missing.join(', ')}`);
-  await statement(sql.functions);
-  mended.push(...broken.map((trigger) => `the trigger ${trigger}`));
-  mended.push(...(await mendSchema(statement, broken.length > 0)));
-  await statement(catalogAlone);
-  await statement(recordState(schema, sql));
-  await statement(restrictRights(schema, sql));
-  return { wasCurrent: false, migrations, mended };
+  if (state.hasBus && state.record === null) await statement(takeBackDefaults(schema, sql));
+  return false;
 }
 
 /** Whether nothing is to be done: the schema is of this version, and as the last migrator has left it. */
@@ -122,6 +134,11 @@ async function isCurrent(
 
 function refuseReadOnly({ isReadOnly }: SchemaState, schema: string): void {
   if (isReadOnly) throw new errors.READ_ONLY(`the schema "${schema}" is not up to date and cannot be migrated here`);
+}
+
+async function refuseMissing(statement: RunStatement, schema: string, sql: SchemaSql): Promise<void> {
+  const missing = await missingRelations(statement, schema, sql);
+  if (missing.length > 0) throw new errors.DAMAGED_SCHEMA(schema, `missing: ${missing.join(', ')}`);
 }
 
 async function refuseUnsafe(statement: RunStatement, schema: string, sql: SchemaSql): Promise<void> {

@@ -1,8 +1,11 @@
 import pg from 'pg';
 import t from 'tap';
 import { openBus } from '../helpers/bus.js';
+import { startServer } from '../helpers/command.js';
 import { createDatabase, type TestDatabase } from '../helpers/database.js';
+import { runRolesScript } from '../helpers/documented-roles.js';
 import { createRole } from '../helpers/role.js';
+import { poll } from '../helpers/server.js';
 import { openSession } from '../sql/session.js';
 
 /** What changes with every row that is written in a database, catalogs included. */
@@ -134,4 +137,13 @@ t.test('a pool that gives up its queries soon does not give up a migration', asy
   const migrated = openBus(t, database.url, { pool }).migrate();
   setTimeout(() => void client.query('commit'), 600);
   await migrated;
+});
+
+t.test('postbus serve starts as a role that may only run nodes, on a database that is read-only', async (t) => {
+  const database = await createDatabase(t);
+  const { node } = await runRolesScript(t, database, 'message_bus');
+  await database.query(`select message_bus.publish('/a', '1')`);
+  await database.query(`alter role ${node.role} set default_transaction_read_only = on`);
+  const server = await startServer(t, [], { env: { DATABASE_URL: node.url } });
+  t.match((await poll(server.url, { '/a': 0 })).messages, [{ message_id: 1, data: 1 }]);
 });

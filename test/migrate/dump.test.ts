@@ -98,6 +98,19 @@ t.test('migrate brings the schema of an earlier version up to date, with the rig
   t.strictSame(await database.query(functions), await made.query(functions));
 });
 
+t.test('migrate names what of an application keeps it from changing a function', async (t) => {
+  const database = await createDatabase(t, { migrated: false });
+  await createReleasedSchema(database);
+  await database.query('create view settings_shown as select * from message_bus.configuration()');
+  const bus = openBus(t, database.url);
+  await t.rejects(bus.migrate(), {
+    code: 'POSTBUS_QUERY_FAILED',
+    message: /settings_shown depends on function configuration/,
+  });
+  await database.query('drop view settings_shown');
+  await bus.migrate();
+});
+
 const skip = await whyNoDump();
 
 t.test('a schema restored by pg_dump --schema-only --no-owner --no-privileges is completed', { skip }, async (t) => {

@@ -3,6 +3,7 @@ import { doBlock } from './do-block.js';
 
 /**
  * Creates the schema unless it is there, with no rights for anybody but its owner, whatever the default privileges are.
+ * Leaves a note for this transaction, see SchemaState.isNew.
  * "create schema if not exists" would ask for the right to create schemas even if somebody has made this one for us.
  */
 export function createSchema(schema: string): string {
@@ -17,6 +18,7 @@ begin
       -- Another migrator has: this one has waited for its transaction.
       return;
     end;
+    perform set_config('postbus.created_schema', ${pg.escapeLiteral(schema)}, true);
     for given in
       select a.grantee from pg_namespace n cross join aclexplode(n.nspacl) a
       where n.nspname = ${pg.escapeLiteral(schema)} and a.grantee <> n.nspowner

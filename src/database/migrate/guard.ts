@@ -42,7 +42,7 @@ select format('it belongs to %I, not to %I or a superuser: migrate as its owner,
   from ours o where o.nspowner not in (select t.oid from trusted t)
 union all
 select format('%1$s may create in it: revoke create on schema %2$I from %1$s', case a.grantee when 0 then 'public' else a.grantee::regrole::text end, ${name})
-  from ours o cross join aclexplode(o.nspacl) a where a.privilege_type = 'CREATE' and a.grantee not in (select t.oid from trusted t)
+  from ours o cross join aclexplode(o.nspacl) a where a.privilege_type = 'CREATE' and a.grantee <> o.nspowner and a.grantee not in (select t.oid from trusted t)
 union all
 select format('the %s in it belongs to %I', w.object, pg_get_userbyid(w.owner))
   from owned w where (w.is_overload or w.is_named) and w.owner not in (select t.oid from trusted t)

@@ -12,7 +12,9 @@ set local idle_in_transaction_session_timeout = 0;
 do $$
 begin
   -- Since Postgres 17.
-  perform set_config(s.name, '0', true) from pg_settings s where s.name = 'transaction_timeout';
+  if current_setting('transaction_timeout', true) is not null then
+    set local transaction_timeout = 0;
+  end if;
 end
 $$;
 set local standard_conforming_strings = on;

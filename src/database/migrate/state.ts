@@ -14,6 +14,8 @@ interface MigrationRecord {
 export interface SchemaState {
   role: string;
   isSuperuser: boolean;
+  /** Whether this transaction has created it: nobody else can have put anything there, nor be migrating it. */
+  isNew: boolean;
   /** Whether a bus was ever migrated in it. */
   hasBus: boolean;
   /** Of the bus, or else of the schema; null if there is neither. */
@@ -42,7 +44,7 @@ with ours as (
 ), owner as (
   select r.rolname, r.rolsuper from pg_roles r where r.oid = coalesce((select b.owner from bus b), (select o.nspowner from ours o))
 )
-select current_user::text as role, me.rolsuper as "isSuperuser", exists (select from bus) as "hasBus",
+select current_user::text as role, me.rolsuper as "isSuperuser", coalesce(current_setting('postbus.created_schema', true), '') = ${pg.escapeLiteral(schema)} as "isNew", exists (select from bus) as "hasBus",
   (select o.rolname::text from owner o) as owner, coalesce((select o.rolsuper from owner o), false) as "isOwnerSuperuser",
   current_setting('transaction_read_only') = 'on' as "isReadOnly",
   (select p.prosrc from pg_proc p join ours on ours.oid = p.pronamespace where p.proname = '${recordFunction}' limit 1) as record,
