@@ -72,7 +72,7 @@ export class Database {
         wasSilent ||= performance.now() - asked >= silence;
       } finally {
         const now = performance.now();
-        if (hadSilence && now - asked > this.#silence) this.#slowUntil = now + slowMs;
+        if (hadSilence && now - asked > this.#silence / 2) this.#slowUntil = now + slowMs;
       }
     }
   }

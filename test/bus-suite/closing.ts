@@ -4,6 +4,18 @@ import { until } from '../helpers/until.js';
 import type { OpenHost } from './host.js';
 
 export function closing(t: Test, open: OpenHost): void {
+  t.test('check() tells whether a bus works, also one that only publishes', async (t) => {
+    const host = await open(t);
+    const bus = host.openBus();
+    await bus.check();
+    bus.off();
+    await t.rejects(bus.check(), { code: 'POSTBUS_OFF' });
+    bus.on();
+    await bus.subscribe('/a', () => {});
+    await until(() => bus.isConnected, 'it hears');
+    await bus.check();
+  });
+
   t.test('close() twice, and every use after it', async (t) => {
     const host = await open(t);
     const bus = host.openBus();
@@ -16,6 +28,7 @@ export function closing(t: Test, open: OpenHost): void {
     const uses: Record<string, (bus: Bus) => unknown> = {
       migrate: (bus) => bus.migrate(),
       connect: (bus) => bus.connect(),
+      check: (bus) => bus.check(),
       publish: (bus) => bus.publish('/a', 1),
       subscribe: (bus) => bus.subscribe('/a', () => {}),
       unsubscribe: (bus) => bus.unsubscribe('/a', () => {}),

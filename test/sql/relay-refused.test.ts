@@ -92,24 +92,25 @@ for (const timing of ['', 'deferrable initially deferred']) {
   });
 }
 
-t.test('what is not the fault of a message is waited out', async (t) => {
-  const database = await createRelayed(t);
-  const { url, query } = database;
-  // As on a disk that is full.
-  await refuse(database, '53100');
-  await putDown(database, 30, (i) => i === 10);
-  const bus = openBus(t, url);
-  const received: unknown[] = [];
-  await bus.subscribe(null, ({ data }) => received.push(data));
-  await until(() => bus.log.some((line) => /it is tried again$/.test(line.message)), 'it has been tried');
-  t.match(await query('select waiting::int, refused::int from message_bus.relay_state()'), [
-    { waiting: 30, refused: 0 },
-  ]);
-  t.strictSame(received, []);
-  await query('drop function refuse cascade');
-  await until(() => received.length === 30, 'all are delivered');
-  t.equal(received[10], 'bad', 'in their order');
-});
+// A disk that is full, and one that is damaged.
+for (const state of ['53100', 'XX001'])
+  t.test(`what is not the fault of a message is waited out (${state})`, async (t) => {
+    const database = await createRelayed(t);
+    const { url, query } = database;
+    await refuse(database, state);
+    await putDown(database, 30, (i) => i === 10);
+    const bus = openBus(t, url);
+    const received: unknown[] = [];
+    await bus.subscribe(null, ({ data }) => received.push(data));
+    await until(() => bus.log.some((line) => /it is tried again$/.test(line.message)), 'it has been tried');
+    t.match(await query('select waiting::int, refused::int from message_bus.relay_state()'), [
+      { waiting: 30, refused: 0 },
+    ]);
+    t.strictSame(received, []);
+    await query('drop function refuse cascade');
+    await until(() => received.length === 30, 'all are delivered');
+    t.equal(received[10], 'bad', 'in their order');
+  });
 
 t.test('a batch that would be too large, unpacked, is made smaller', async (t) => {
   const { url, query } = await createRelayed(t);
