@@ -16,9 +16,10 @@ language plpgsql set search_path from current
 as $$
 #variable_conflict use_variable
 declare
-  -- Of the function that is made: condition may name nothing in another schema without it, so that nobody else can put something
-  -- in its place.
-  bare constant text := 'pg_catalog, pg_temp';
+  -- Settings of the function that is made. condition may name nothing in another schema without it, so that nobody else can put
+  -- something in its place; and what is published must not depend on who changes the table.
+  fixed constant text := $set$set search_path = pg_catalog, pg_temp set timezone = 'UTC' set datestyle = 'ISO, MDY' set intervalstyle = postgres
+    set bytea_output = hex set extra_float_digits = 1 set lc_monetary = 'C' set standard_conforming_strings = on set transform_null_equals = off$set$;
   made record;
   t pg_class;
   base text;
@@ -60,7 +61,7 @@ begin
   -- the columns are those of the table's owner: so this, too, runs as the owner, never as the caller. All of it is undone: what it
   -- may have left for the commit to run would run as the caller.
   begin
-    execute format('create function %s() returns void language plpgsql security definer set search_path = %s as %L', function_name, bare,
+    execute format('create function %s() returns void language plpgsql security definer %s as %L', function_name, fixed,
       'begin ' || (select string_agg(format('execute %L; ', p), '') from unnest(made.probes) p) || 'end');
     execute to_owner;
     is_running := true;
@@ -76,8 +77,8 @@ begin
     end if;
   end;
 
-  execute format('create function %s() returns trigger language plpgsql security definer set search_path = %s set enable_nestloop = off set jit = off as %L',
-    function_name, bare, made.body);
+  execute format('create function %s() returns trigger language plpgsql security definer %s set enable_nestloop = off set jit = off as %L',
+    function_name, fixed, made.body);
   execute format('revoke execute on function %s() from public', function_name);
   execute format('comment on function %s() is %L', function_name, change_mark(name));
   foreach object in array operations loop
