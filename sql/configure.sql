@@ -2,7 +2,8 @@
 -- deleted with the publications that follow.
 create or replace function configure(
   clear_every int default null, max_backlog_size int default null, max_global_backlog_size int default null, max_backlog_age int default null,
-  relay boolean default null, max_data_size int default null
+  relay boolean default null, max_data_size int default null,
+  backlog_size_cap int default null, backlog_age_cap int default null
 ) returns void
 language plpgsql security definer set search_path from current
 as $$
@@ -15,7 +16,8 @@ declare
 begin
   perform check_limit(configure.clear_every, 'clear_every'), check_limit(configure.max_backlog_size, 'max_backlog_size'),
     check_limit(configure.max_global_backlog_size, 'max_global_backlog_size'), check_limit(configure.max_backlog_age, 'max_backlog_age'),
-    check_limit(configure.max_data_size, 'max_data_size', read_ceiling());
+    check_limit(configure.max_data_size, 'max_data_size', read_ceiling()),
+    check_limit(configure.backlog_size_cap, 'backlog_size_cap'), check_limit(configure.backlog_age_cap, 'backlog_age_cap');
   select s.max_global_backlog_size into size_before from settings s for update;
   if not configure.relay then
     -- Nobody else does from here on what the nodes do now: what waits is published first. What cannot be, as another
@@ -26,6 +28,9 @@ begin
     while (select w.is_full from publish_waiting(waiting_from()) w) loop
     end loop;
   end if;
+  perform check_cap(configure.backlog_size_cap, coalesce(configure.max_backlog_size, s.max_backlog_size), 'backlog_size_cap', 'max_backlog_size'),
+    check_cap(configure.backlog_age_cap, coalesce(configure.max_backlog_age, s.max_backlog_age), 'backlog_age_cap', 'max_backlog_age')
+    from settings s;
   if configure.max_global_backlog_size <> size_before then
     -- The last lock, as for publishers.
     lock table turn in share update exclusive mode;
@@ -37,6 +42,8 @@ begin
       max_backlog_age = coalesce(configure.max_backlog_age, s.max_backlog_age),
       relay = coalesce(configure.relay, s.relay),
       max_data_size = coalesce(configure.max_data_size, s.max_data_size),
+      backlog_size_cap = coalesce(configure.backlog_size_cap, s.backlog_size_cap),
+      backlog_age_cap = coalesce(configure.backlog_age_cap, s.backlog_age_cap),
       relayed = s.relayed or coalesce(configure.relay, false),
       version = s.version + 1
     returning s.max_global_backlog_size into size;

@@ -15,6 +15,7 @@ declare
   id bigint;
   last_id bigint;
   slots int;
+  reaches_far boolean;
   published timestamptz;
 begin
   -- Whatever is evaluated here is made ready first, in each transaction anew: that takes longer than all that is written. So
@@ -35,22 +36,34 @@ begin
   end if;
 
   update channels c set
-      last_id = c.last_id + 1, first_id = greatest(c.first_id, c.last_id + 2 - coalesce(publish.max_backlog_size, s.max_backlog_size)), max_backlog_size = publish.max_backlog_size
+      last_id = c.last_id + 1, first_id = greatest(c.first_id, c.last_id + 2 - coalesce(publish.max_backlog_size, s.max_backlog_size)), max_backlog_size = publish.max_backlog_size, last_published_at = clock_timestamp()
     from settings s where c.site_id = site and c.channel = publish.channel
-    returning c.id, c.last_id, c.ring_size, s.clear_every, coalesce(publish.max_backlog_size, s.max_backlog_size), clock_timestamp()
-    into id, last_id, slots, every, keep, published;
+    returning c.id, c.last_id, c.ring_size, s.clear_every, coalesce(publish.max_backlog_size, s.max_backlog_size), c.last_published_at,
+      publish.max_backlog_size not between s.max_backlog_size and greatest(s.backlog_size_cap, s.max_backlog_size)
+        or publish.max_backlog_age > greatest(s.backlog_age_cap, s.max_backlog_age)
+    into id, last_id, slots, every, keep, published, reaches_far;
   if not found then
     perform check_channel(publish.channel);
     select s.clear_every, coalesce(publish.max_backlog_size, s.max_backlog_size) into every, keep from settings s;
+    reaches_far := num_nonnulls(publish.max_backlog_size, publish.max_backlog_age) > 0;
     insert into channels as c (site_id, channel, last_id, max_backlog_size, ring_size)
       values (site, publish.channel, 1, publish.max_backlog_size, keep)
       on conflict (site_id, channel) do update set
-        last_id = c.last_id + 1, first_id = greatest(c.first_id, c.last_id + 2 - keep), max_backlog_size = publish.max_backlog_size
-      returning c.id, c.last_id, c.ring_size, clock_timestamp() into id, last_id, slots, published;
+        last_id = c.last_id + 1, first_id = greatest(c.first_id, c.last_id + 2 - keep), max_backlog_size = publish.max_backlog_size,
+        last_published_at = clock_timestamp()
+      returning c.id, c.last_id, c.ring_size, c.last_published_at into id, last_id, slots, published;
   end if;
-  if slots < keep then
-    slots := wider_ring(slots, keep);
-    perform resize_ring(id, slots);
+  if reaches_far then
+    perform check_reach(publish.max_backlog_size, publish.max_backlog_age);
+  end if;
+  if slots < keep or last_id = 1 then
+    if last_id = 1 then
+      last_id := skip_forgotten(id, 1);
+    end if;
+    if slots < keep then
+      slots := wider_ring(slots, keep);
+      perform resize_ring(id, slots);
+    end if;
   end if;
 
   update messages m set

@@ -21,6 +21,9 @@ begin
     if not is_message(publish_later.channel, publish_later.user_ids, publish_later.group_ids, publish_later.client_ids, publish_later.site_id, publish_later.max_backlog_size, publish_later.max_backlog_age) then
       perform check_message(publish_later.channel, publish_later.user_ids, publish_later.group_ids, publish_later.client_ids, publish_later.site_id, publish_later.max_backlog_size, publish_later.max_backlog_age);
     end if;
+    if num_nonnulls(publish_later.max_backlog_size, publish_later.max_backlog_age) > 0 then
+      perform check_reach(publish_later.max_backlog_size, publish_later.max_backlog_age);
+    end if;
     if is_bulky(publish_later.data) then
       perform check_data(publish_later.data);
     end if;

@@ -29,7 +29,10 @@ export interface PublishOptions extends SiteOptions {
   groupIds?: readonly Id[] | undefined;
   /** Only these clients; narrows userIds and groupIds further. */
   clientIds?: readonly Id[] | undefined;
-  /** Keep this many messages in the channel from here on; left out: the bus-wide setting. */
+  /**
+   * Keep this many messages in the channel from here on; left out: the bus-wide setting. Fewer than that take a right of the role
+   * (POSTBUS_MAY_NOT_SHRINK).
+   */
   maxBacklogSize?: number | undefined;
   /** Seconds for which this message can be read; left out: the bus-wide setting. */
   maxBacklogAge?: number | undefined;
@@ -63,6 +66,10 @@ export interface Settings {
   maxBacklogAge?: number | undefined;
   /** Bytes that the data of a message may have as JSON text, from 1 to 67108864 (64 MiB). */
   maxDataSize?: number | undefined;
+  /** The largest maxBacklogSize that a publish may name; not below the bus-wide one. */
+  backlogSizeCap?: number | undefined;
+  /** The largest maxBacklogAge that a publish may name, in seconds; not below the bus-wide one. */
+  backlogAgeCap?: number | undefined;
   /** Whether nodes publish what publish_later() has put down, instead of the commits of those who called it. */
   relay?: boolean | undefined;
 }

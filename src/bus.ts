@@ -243,6 +243,8 @@ export class Bus {
       checkLimit(settings.maxBacklogAge, 'maxBacklogAge') ?? null,
       checkFlag(settings.relay, 'relay') ?? null,
       checkLimit(settings.maxDataSize, 'maxDataSize', maxDataSizeCeiling) ?? null,
+      checkLimit(settings.backlogSizeCap, 'backlogSizeCap') ?? null,
+      checkLimit(settings.backlogAgeCap, 'backlogAgeCap') ?? null,
     ]);
   }
 

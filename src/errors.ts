@@ -29,6 +29,16 @@ export const errors = {
     '%s. Publish a reference to what is stored elsewhere, or raise the limit: bus.configure({ maxDataSize }).',
     413,
   ),
+  BEYOND_CAP: createError<[string]>(
+    'POSTBUS_BEYOND_CAP',
+    '%s. The caps of the whole bus are set by bus.configure({ backlogSizeCap, backlogAgeCap }).',
+    400,
+  ),
+  MAY_NOT_SHRINK: createError<[string]>(
+    'POSTBUS_MAY_NOT_SHRINK',
+    '%s. Leave maxBacklogSize out, or grant the role EXECUTE on the function shrink_backlogs, see docs/roles.md.',
+    403,
+  ),
   UNDECODABLE: createError<[number, string, string]>(
     'POSTBUS_UNDECODABLE',
     'The codec of this bus cannot decode message %s of %s: %s.',

@@ -207,6 +207,8 @@ t.test('configure and expire', async (t) => {
     max_global_backlog_size: 2000,
     max_backlog_age: 604_800,
     max_data_size: 1_048_576,
+    backlog_size_cap: 100_000,
+    backlog_age_cap: 31_536_000,
   };
   const printed = async (...args: string[]) => {
     const { code, stdout, stderr } = await run(t, ['configure', ...args], { env });

@@ -56,11 +56,12 @@ $$;
 
 -- The messages of publish_many(), checked: raises what is wrong with the first that is.
 create or replace function checked_publications(messages jsonb) returns publication[]
-language plpgsql immutable
+language plpgsql stable
 as $$
 declare
   items publication[];
   first_bad bigint;
+  names_limits boolean;
   bad record;
 begin
   if jsonb_typeof(messages) is distinct from 'array' then
@@ -76,12 +77,16 @@ begin
   end if;
   select array_agg(p.item order by p.n),
       min(p.n) filter (where not is_message((p.item).channel, (p.item).user_ids, (p.item).group_ids, (p.item).client_ids, p.site_id,
-        (p.item).max_backlog_size, (p.item).max_backlog_age))
-    into items, first_bad from batch_publications(messages) p;
+        (p.item).max_backlog_size, (p.item).max_backlog_age)),
+      bool_or((p.item).max_backlog_size is not null or (p.item).max_backlog_age is not null)
+    into items, first_bad, names_limits from batch_publications(messages) p;
   if first_bad is not null then
     perform check_message((p.item).channel, (p.item).user_ids, (p.item).group_ids, (p.item).client_ids, p.site_id,
         (p.item).max_backlog_size, (p.item).max_backlog_age, format('messages[%s].', p.n - 1))
       from batch_publications(messages) p where p.n = first_bad;
+  end if;
+  if names_limits then
+    perform check_list_reach(items);
   end if;
   return items;
 end

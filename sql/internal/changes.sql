@@ -1,5 +1,5 @@
 -- What publish_changes() is made of. That one runs as its caller, and needs EXECUTE on change_function() and
--- change_mark() besides. publish_rows() is what the trigger function calls.
+-- change_mark() besides. publish_rows() or shrink_backlogs() is what the trigger function calls.
 create or replace function change_function(
   "table" regclass, channel text, operations text[], columns text[], except_columns text[], condition text, when_changed text[],
   old_values boolean, user_ids text, group_ids text, site_id text, via text, on_error text, unrestricted boolean,
@@ -15,10 +15,14 @@ declare
   operation text;
   -- Rows of no table: whether the queries make sense, their columns, types and functions, shows before there is a trigger.
   no_rows text := format('(select (x.r).* from (select null::%s as r) x where false)', table_name("table"));
-  call text := format('perform %I.publish_rows(items, %L, %L, format(''trigger %%I on %%s'', tg_name, tg_relid::regclass));', current_schema(), via, on_error);
+  call text;
 begin
   perform check_changes("table", channel, operations, columns, except_columns, when_changed, user_ids, group_ids, site_id, via, on_error, unrestricted, name);
   perform check_limit(max_backlog_size, 'max_backlog_size'), check_limit(max_backlog_age, 'max_backlog_age');
+  perform check_reach(max_backlog_size, max_backlog_age, '', (select pg_get_userbyid(c.relowner) from pg_class c where c.oid = "table"));
+  -- Only the latter may shrink backlogs. The trigger function calls it with the rights of the table's owner.
+  call := format('perform %I.%s(items, %L, %L, format(''trigger %%I on %%s'', tg_name, tg_relid::regclass));', current_schema(),
+    (select case when max_backlog_size < s.max_backlog_size then 'shrink_backlogs' else 'publish_rows' end from settings s), via, on_error);
   foreach operation in array operations loop
     query := change_query("table", operation, channel, columns, except_columns, condition, when_changed, coalesce(old_values, false),
       user_ids, group_ids, site_id, max_backlog_size, max_backlog_age);
@@ -48,11 +52,12 @@ $$;
 
 -- Publishes what a statement has changed. The changes that cannot be a message are told of with the trigger's name, and
 -- with on_error 'warn' left out.
-create or replace function publish_rows(items publication[], via text, on_error text, "trigger" text) returns void
-language plpgsql security definer set search_path from current
+create or replace function publish_changed(items publication[], via text, on_error text, "trigger" text) returns void
+language plpgsql
 as $$
 #variable_conflict use_column
 declare
+  m publication;
   most int;
   bad publication;
   sound publication[];
@@ -83,10 +88,30 @@ begin
   if items = '{}' then
     return;
   elsif via = 'publish' then
-    perform publish(i.channel, i.data, i.user_ids, i.group_ids, i.client_ids, i.site, i.max_backlog_size, i.max_backlog_age) from unnest(items) i;
+    foreach m in array items loop
+      perform publish_checked(m);
+    end loop;
   else
     perform put_down(items);
   end if;
+end
+$$;
+
+-- What a trigger function calls if it names no size below the bus-wide one. If the bus-wide one was raised since, that counts.
+create or replace function publish_rows(items publication[], via text, on_error text, "trigger" text) returns void
+language plpgsql security definer set search_path from current
+as $$
+begin
+  perform publish_changed(within_reach(items, (select s.max_backlog_size from settings s)), via, on_error, "trigger");
+end
+$$;
+
+-- What the others call. EXECUTE on this is the right to name sizes below the bus-wide one, here and everywhere: see check_reach().
+create or replace function shrink_backlogs(items publication[], via text, on_error text, "trigger" text) returns void
+language plpgsql security definer set search_path from current
+as $$
+begin
+  perform publish_changed(within_reach(items, 1), via, on_error, "trigger");
 end
 $$;
 

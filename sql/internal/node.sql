@@ -20,9 +20,14 @@ declare
   items publication[];
   m publication;
   id bigint;
+  names_limits boolean;
 begin
-  select array_agg(p.item order by p.n) into items from batch_publications(messages) p;
+  select array_agg(p.item order by p.n), bool_or((p.item).max_backlog_size is not null or (p.item).max_backlog_age is not null)
+    into items, names_limits from batch_publications(messages) p;
   if cardinality(items) > 1 then
+    if names_limits then
+      perform check_list_reach(items);
+    end if;
     if pg_current_xact_id_if_assigned() is not null then
       return publish_in_order(items);
     end if;

@@ -97,7 +97,7 @@ begin
     perform lock_channels(items);
   end if;
   foreach m in array items loop
-    ids := ids || publish(m.channel, m.data, m.user_ids, m.group_ids, m.client_ids, nullif(m.site, ''), m.max_backlog_size, m.max_backlog_age);
+    ids := ids || publish_checked(m);
   end loop;
   return ids;
 end

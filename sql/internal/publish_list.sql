@@ -19,6 +19,7 @@ declare
   rings int[];
   ranked_heads text[];
   is_wider boolean;
+  has_new boolean;
   due bigint[] := '{}';
   -- By place in the list; a message that another one of the list pushes out has no slot.
   channel_ids bigint[];
@@ -48,8 +49,13 @@ begin
     insert into channels as t (site_id, channel, last_id, first_id, ring_size)
       values (items[1].site, items[1].channel, total, total - s.max_backlog_size + 1, s.max_backlog_size)
       on conflict (site_id, channel) do update set
-        last_id = t.last_id + excluded.last_id, first_id = greatest(t.first_id, t.last_id + excluded.first_id), max_backlog_size = null
+        last_id = t.last_id + excluded.last_id, first_id = greatest(t.first_id, t.last_id + excluded.first_id), max_backlog_size = null,
+        last_published_at = excluded.last_published_at
       returning * into c;
+    if c.last_id = total then
+      perform skip_forgotten(c.id, total);
+      select * into c from channels t where t.id = c.id;
+    end if;
     if c.ring_size < s.max_backlog_size then
       c.ring_size := wider_ring(c.ring_size, s.max_backlog_size);
       perform resize_ring(c.id, c.ring_size);
@@ -78,14 +84,21 @@ begin
         select site, channel, count, past + 1, size, keep from want
         on conflict (site_id, channel) do update set
           last_id = t.last_id + excluded.last_id, first_id = greatest(t.first_id, t.last_id + excluded.first_id),
-          max_backlog_size = excluded.max_backlog_size
+          max_backlog_size = excluded.max_backlog_size, last_published_at = excluded.last_published_at
         returning t as channel
     )
-    select w.counts, w.keeps, r.ids, r.last_ids, r.rings, r.heads, w.widest > r.narrowest
-      into counts, keeps, ranked_ids, last_ids, rings, ranked_heads, is_wider
+    select w.counts, w.keeps, r.ids, r.last_ids, r.rings, r.heads, w.widest > r.narrowest, r.lowest <= total
+      into counts, keeps, ranked_ids, last_ids, rings, ranked_heads, is_wider, has_new
       from (select array_agg(w.count) as counts, array_agg(w.keep) as keeps, max(w.keep) as widest from want w) w,
       (select array_agg((r.channel).id) as ids, array_agg((r.channel).last_id) as last_ids, array_agg((r.channel).ring_size) as rings,
-        min((r.channel).ring_size) as narrowest, array_agg(channel_head(r.channel, s)) as heads from raised r) r;
+        min((r.channel).ring_size) as narrowest, min((r.channel).last_id) as lowest, array_agg(channel_head(r.channel, s)) as heads from raised r) r;
+    if has_new then
+      for r in 1..cardinality(counts) loop
+        continue when last_ids[r] <> counts[r];
+        last_ids[r] := skip_forgotten(ranked_ids[r], counts[r]);
+        ranked_heads[r] := (select channel_head(t, s) from channels t where t.id = ranked_ids[r]);
+      end loop;
+    end if;
     if is_wider then
       for r in 1..cardinality(rings) loop
         continue when keeps[r] <= rings[r];

@@ -34,6 +34,12 @@ begin
       perform from messages m where m.channel_id = c.id and m.slot = (c.last_id % c.ring_size)::int and m.message_id = c.last_id;
       if found then
         perform trim_channel(c.id, c.ring_size);
+        -- There may be more of a long stretch: the next call goes on with it.
+        perform from channels t where t.id = c.id and t.deleted_id >= greatest(c.deleted_id, c.last_id - c.ring_size) + 10000 and t.deleted_id < t.last_id;
+        if found then
+          place := place - 1;
+          rows := 0;
+        end if;
       end if;
     end if;
     exit when rows <= 0;

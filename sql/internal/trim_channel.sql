@@ -14,13 +14,23 @@ begin
   select make_interval(secs => max_backlog_age) into max_age from settings;
   c.deleted_id := greatest(c.deleted_id, c.last_id - c.ring_size);
   upto := greatest(c.deleted_id, c.first_id - 1);
-  -- A step a message, at most as many as lets it catch up with the publications since the last time.
-  for i in 1..1000 loop
+  -- One by one at first: most often there is none, or as many as were published since the last time.
+  for i in 1..200 loop
     exit when upto >= c.last_id;
     select coalesce(m.expires_at, m.published_at + max_age) into expires from messages m
       where m.channel_id = c.id and m.slot = (upto + 1) % c.ring_size and m.message_id = upto + 1;
     exit when found and expires > clock_timestamp();
     upto := upto + 1;
+    if i = 200 then
+      -- A long stretch: reads would walk through it, page after page.
+      upto := coalesce((
+        select min(t.message_id) - 1 from generate_series(upto + 1, least(upto + 10000, c.last_id)) g(message_id) cross join lateral (
+          select m.message_id from messages m
+          where m.channel_id = c.id and m.slot = (g.message_id % c.ring_size)::int and m.message_id = g.message_id
+            and coalesce(m.expires_at, m.published_at + max_age) > clock_timestamp() offset 0
+        ) t
+      ), least(upto + 10000, c.last_id));
+    end if;
   end loop;
   if upto > c.deleted_id then
     delete from messages m using generate_series(c.deleted_id + 1, upto) i

@@ -16,12 +16,18 @@ Readers see no more than the new limits at once. What is not given stays as it i
     'max-global-backlog-size': { value: 'n', help: 'messages of the global backlog; 2000 at first' },
     'max-backlog-age': { value: 's', help: 'seconds for which a message can be read; 604800, 7 days, at first' },
     'max-data-size': { value: 'bytes', help: 'text that the data of a message may have; 1048576, 1 MiB, at first' },
+    'backlog-size-cap': { value: 'n', help: 'largest max-backlog-size that a publish may name; 100000 at first' },
+    'backlog-age-cap': {
+      value: 's',
+      help: 'largest max-backlog-age that a publish may name; 31536000, a year, at first',
+    },
     'clear-every': { value: 'n', help: 'publications between two clean-ups; 100 at first' },
     ...databaseOptions,
   },
   async run(args) {
     args.noOperands();
-    const changes = ['clear-every', 'max-backlog-size', 'max-global-backlog-size', 'max-backlog-age', 'max-data-size']
+    const changes = Object.keys(configureCommand.options)
+      .filter((name) => !(name in databaseOptions))
       .map((name) => ({ parameter: name.replaceAll('-', '_'), value: args.integer(name, 1) }))
       .filter(({ value }) => value !== undefined);
     await withDatabase(await findDatabaseUrl(args), args.schema, async (database) => {

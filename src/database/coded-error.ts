@@ -58,8 +58,12 @@ function translate(error: unknown, schema: string): Error {
       return new errors.BAD_CREDENTIALS(message);
     case '3D000':
       return new errors.NO_DATABASE(message);
+    case 'PB003':
+      return new errors.BEYOND_CAP(message);
     case 'PB007':
       return new errors.DATA_TOO_LARGE(message);
+    case 'PB008':
+      return new errors.MAY_NOT_SHRINK(message);
     case '3F000': // schema
     case '42883': // function
     case '42P01': // table

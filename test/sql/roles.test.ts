@@ -105,7 +105,7 @@ t.test('a publisher does not learn where nodes listen, whatever it has Postgres 
 t.test('what a publisher puts first in its search path is not used by the functions', async (t) => {
   const database = await createDatabase(t);
   const { role, url } = await createRole(t, database);
-  await grant(database, role, ['message_bus.publish']);
+  await grant(database, role, ['message_bus.publish', 'message_bus.shrink_backlogs']);
   await grantTypes(database, role);
   await database.query(`grant create on database ${database.name} to ${role}`);
   const session = await openSession(t, url);
@@ -305,6 +305,7 @@ t.test('each right of the role of nodes is needed', async (t) => {
     read_heads: () => bus.lastId('/a'),
     read_global: () => bus.globalBacklog(),
     read_message: () => bus.getMessage('/a', 1),
+    shrink_backlogs: () => coded(session.value(`select message_bus.shrink_backlogs('{}', 'publish', 'fail', 'test')`)),
   };
   t.strictSame(
     functions.sort(),
