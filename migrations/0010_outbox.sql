@@ -8,19 +8,5 @@ insert into relay_outbox (channel, data, options, put_down_at)
   select h.channel, h.data, (h.site, h.channel, null, h.user_ids, h.group_ids, h.client_ids, h.max_backlog_size, h.max_backlog_age)::publication, h.put_down_at
   from hidden h order by h.xid, h.id;
 
--- Whoever may use a type may have a table with a column of it, which then stands in the way of each change of the type. Nobody
--- needs that right to call the functions. Types that a later version adds are nobody's from the start.
-do $$
-declare
-  made regtype;
-begin
-  for made in
-    select t.oid from pg_type t where t.typnamespace = (select n.oid from pg_namespace n where n.nspname = current_schema()) and t.typtype in ('c', 'd', 'e')
-  loop
-    execute format('revoke all on type %s from public', made);
-  end loop;
-end
-$$;
-
 -- They take the table now, whose types they look up.
 drop function if exists column_text(text, text), change_channel(text, text);

@@ -131,11 +131,18 @@ t.test(
     const bus = openBus(t, database.url, { schema: 'public' });
     await t.rejects(bus.migrate(), { code: 'POSTBUS_UNSAFE_SCHEMA', message: /public may create in it/ });
     await database.query(`revoke create on schema public from public;
-    create table orders (id int); create function total(orders) returns int language sql return 1`);
+    create table orders (id int); create type status as enum ('new'); create function total(orders) returns int language sql return 1`);
     await bus.migrate();
     t.equal(await bus.publish('/a', 1), 1);
-    const [own] = await database.query('select proacl from pg_proc where oid = $1::regproc', ['public.total']);
-    t.strictSame(own, { proacl: null }, 'rights to what is not of the bus stay');
+    const [own] = await database.query(
+      `select has_function_privilege('public', 'public.total(orders)', 'execute') as total, has_type_privilege('public', 'public.status', 'usage') as status,
+      has_type_privilege('public', 'public.orders', 'usage') as orders, has_type_privilege('public', 'public.message', 'usage') as message`,
+    );
+    t.strictSame(
+      own,
+      { total: true, status: true, orders: true, message: false },
+      'rights to what is not of the bus stay',
+    );
   },
 );
 
