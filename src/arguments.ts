@@ -3,8 +3,11 @@ import { errors } from './errors.js';
 // The same rules as sql/internal/arguments.sql: checked here too, so that a mistake fails at the caller's line,
 // alone, and before it has cost a round trip.
 
-/** Ids of users, groups and clients: strings or numbers, compared as strings. */
-export type Id = string | number;
+/**
+ * Ids of users, groups and clients: strings, or whole numbers, compared as strings. Numbers from 2^53 on are refused, because
+ * JavaScript keeps several of them as one: what is for user 9007199254740993 would reach 9007199254740992. A bigint is exact.
+ */
+export type Id = string | number | bigint;
 
 const channelShape = /^\/\P{Cc}{0,254}$/u;
 const siteShape = /^\P{Cc}{1,255}$/u;
@@ -46,11 +49,18 @@ export function checkTargets(ids: unknown, argument: string): string[] | undefin
 
 /** One id as a string. */
 export function checkId(id: unknown, argument: string): string {
-  const text = typeof id === 'number' && Number.isFinite(id) ? String(id) : id;
+  const text = isExact(id) ? String(id) : id;
   if (typeof text !== 'string' || text.includes('\0') || !isWellFormed(text)) {
-    throw new errors.BAD_TARGETS(argument, `${show(id)} is not an id. Ids are strings or numbers`);
+    throw new errors.BAD_TARGETS(
+      argument,
+      `${show(id)} is not an id. Ids are strings or whole numbers below 2^53; give larger ones as strings or bigints`,
+    );
   }
   return text;
+}
+
+function isExact(id: unknown): boolean {
+  return typeof id === 'bigint' || (typeof id === 'number' && Number.isSafeInteger(id) && !Object.is(id, -0));
 }
 
 export function checkLimit(value: unknown, argument: string, max = 2_147_483_647): number | undefined {
@@ -124,5 +134,6 @@ function isWellFormed(text: string): boolean {
 
 function show(value: unknown): string {
   if (typeof value === 'string') return JSON.stringify(value.length > 300 ? `${value.slice(0, 300)}…` : value);
+  if (Object.is(value, -0)) return '-0';
   return typeof value === 'object' && value !== null ? 'an object' : String(value);
 }

@@ -76,7 +76,7 @@ export async function publishing(bus: Bus): Promise<void> {
   await bus.publish('/a', null, { userIds: ['7', 8], groupIds: [9], clientIds: ['c'], siteId: 's' });
   await bus.publish('/a', null, { maxBacklogSize: 10, maxBacklogAge: 60 });
   await bus.publish('/a', null, { userIds: undefined, siteId: undefined });
-  const frozen: readonly Id[] = [1, 'b'];
+  const frozen: readonly Id[] = [1, 'b', 2n];
   await bus.publish('/a', null, { userIds: frozen });
   // @ts-expect-error: no channel
   await bus.publish(null, 1);

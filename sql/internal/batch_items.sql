@@ -9,9 +9,10 @@ begin atomic
   )) with ordinality i(channel, data, user_ids, group_ids, client_ids, site_id, max_backlog_size, max_backlog_age, n);
 end;
 
+-- Numbers are exact here, however large. One that is not whole is no id: it has passed through a floating-point number.
 create or replace function is_id_list(ids jsonb) returns boolean language sql immutable
 return ids is null or jsonb_typeof(ids) = 'null'
-  or jsonb_typeof(ids) = 'array' and not jsonb_path_exists(ids, 'strict $[*] ? (@.type() != "string" && @.type() != "number")', '{}', true);
+  or jsonb_typeof(ids) = 'array' and not jsonb_path_exists(ids, 'strict $[*] ? (@.type() != "string" && (@.type() != "number" || @ != @.floor()))', '{}', true);
 
 create or replace function is_int(value jsonb) returns boolean language sql immutable
 return value is null or jsonb_typeof(value) = 'null'
@@ -44,9 +45,9 @@ begin
     when key is not null then format('.%s: is not known', left(key, 300))
     when jsonb_typeof(m -> 'channel') is distinct from 'string' then '.channel: must be text'
     when not m ? 'data' then '.data: is missing'
-    when not is_id_list(m -> 'user_ids') then '.user_ids: must be a list of text or numbers'
-    when not is_id_list(m -> 'group_ids') then '.group_ids: must be a list of text or numbers'
-    when not is_id_list(m -> 'client_ids') then '.client_ids: must be a list of text or numbers'
+    when not is_id_list(m -> 'user_ids') then '.user_ids: must be a list of text or whole numbers'
+    when not is_id_list(m -> 'group_ids') then '.group_ids: must be a list of text or whole numbers'
+    when not is_id_list(m -> 'client_ids') then '.client_ids: must be a list of text or whole numbers'
     when coalesce(jsonb_typeof(m -> 'site_id'), 'null') not in ('string', 'null') then '.site_id: must be text'
     when not is_int(m -> 'max_backlog_size') then '.max_backlog_size: must be a whole number up to 2147483647'
     else '.max_backlog_age: must be a whole number up to 2147483647'
@@ -73,7 +74,7 @@ begin
   if found then
     raise exception using errcode = 'PB005',
       message = format('messages[%s]%s', bad.i, batch_item_fault(bad.m)),
-      hint = 'A message is an object with channel (text) and data, and if need be user_ids, group_ids, client_ids (lists of text or numbers), site_id (text), max_backlog_size, max_backlog_age (whole numbers).';
+      hint = 'A message is an object with channel (text) and data, and if need be user_ids, group_ids, client_ids (lists of text or whole numbers), site_id (text), max_backlog_size, max_backlog_age (whole numbers).';
   end if;
   select array_agg(p.item order by p.n),
       min(p.n) filter (where not is_message((p.item).channel, (p.item).user_ids, (p.item).group_ids, (p.item).client_ids, p.site_id,

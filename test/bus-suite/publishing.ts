@@ -129,6 +129,34 @@ export function publishing(t: Test, open: OpenHost): void {
     await t.rejects(bus.publish('/a', 1, { userIds: [] }), { code: 'POSTBUS_BAD_TARGETS' });
   });
 
+  t.test('numbers that JavaScript cannot tell apart are no ids; bigints and strings are exact', async (t) => {
+    const bus = (await open(t)).openBus();
+    for (const id of [2 ** 53, 2 ** 53 + 2, -(2 ** 53), 1.5, -0, 1e21, Number.NaN, Number.POSITIVE_INFINITY]) {
+      for (const targets of [{ userIds: [id] }, { groupIds: ['staff', id] }, { clientIds: [id] }]) {
+        await t.rejects(bus.publish('/a', 'secret', targets), {
+          code: 'POSTBUS_BAD_TARGETS',
+          message: new RegExp(`^${Object.keys(targets)[0]}: .*strings or bigints`),
+        });
+      }
+    }
+    await bus.publish('/a', 'one', { userIds: [9_007_199_254_740_993n, 0n], groupIds: [2 ** 53 - 1, 0] });
+    await bus.publish('/a', 'other', { userIds: ['9007199254740992'] });
+    t.match(await bus.backlog('/a'), [
+      { userIds: ['9007199254740993', '0'], groupIds: ['9007199254740991', '0'] },
+      { userIds: ['9007199254740992'] },
+    ]);
+    let user: number | bigint = 9_007_199_254_740_993n;
+    const { url } = await serve(t, { bus, userIdLookup: () => user });
+    const read = async () => (await poll(url, { '/a': 0 }, { dlp: true })).messages.map(({ data }) => data);
+    t.match(await read(), ['one', { '/a': 2 }]);
+    user = 9_007_199_254_740_992n;
+    t.match(await read(), ['other']);
+    user = 9_007_199_254_740_992;
+    const { status, text } = await poll(url, { '/a': 0 }, { dlp: true });
+    t.equal(status, 500);
+    t.match(JSON.parse(text), { code: 'POSTBUS_LOOKUP_FAILED' });
+  });
+
   t.test('sites', async (t) => {
     const bus = (await open(t)).openBus();
     await bus.publish('/a', 'none');

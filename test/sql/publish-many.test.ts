@@ -116,6 +116,8 @@ t.test('what is not a list of messages is refused, by name', async (t) => {
     [[{ ...good, user_ids: '7' }], /^messages\[0\]\.user_ids: /],
     [[{ ...good, user_ids: 7 }], /^messages\[0\]\.user_ids: /],
     [[{ ...good, user_ids: { 0: '7' } }], /^messages\[0\]\.user_ids: /],
+    [[{ ...good, user_ids: [1.5] }], /^messages\[0\]\.user_ids: must be a list of text or whole numbers/],
+    [[{ ...good, client_ids: ['c', 1e-3] }], /^messages\[0\]\.client_ids: /],
     [[{ ...good, group_ids: [['7']] }], /^messages\[0\]\.group_ids: /],
     [[{ ...good, group_ids: [[]] }], /^messages\[0\]\.group_ids: /],
     [[{ ...good, group_ids: [null] }], /^messages\[0\]\.group_ids: /],
