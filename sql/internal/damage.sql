@@ -35,6 +35,10 @@ begin
     if is_bad then
       result := result || 'bus and settings disagree on the size of the global backlog'::text;
     end if;
+    execute 'select count(*) <> 1024 from forgotten' into is_bad;
+    if is_bad then
+      result := result || 'rows of forgotten are missing'::text;
+    end if;
     execute 'select coalesce((select max(m.channel_id) from messages m) > coalesce((select max(c.id) from channels c), 0), false)' into is_bad;
     if is_bad then
       result := result || 'messages are there without their channels'::text;
@@ -57,7 +61,7 @@ as $$
   select e.table_name, e.columns, e.is_primary, i.indexrelid::regclass, i.indisvalid and i.indisready
   from (
     values ('channels', 'id', true), ('channels', 'site_id, channel', false), ('messages', 'channel_id, slot', true), ('global_ring', 'slot', true),
-      ('outbox', 'xid, id', true), ('relay_outbox', 'xid, id', true), ('refusals', 'id', true)
+      ('outbox', 'xid, id', true), ('relay_outbox', 'xid, id', true), ('refusals', 'id', true), ('forgotten', 'bucket', true)
     union all
     select c.relname, 'singleton', true from pg_class c join pg_namespace n on n.oid = c.relnamespace join pg_attribute a on a.attrelid = c.oid
       where n.nspname = current_schema() and c.relkind = 'r' and a.attname = 'singleton' and not a.attisdropped

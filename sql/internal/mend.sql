@@ -73,6 +73,10 @@ begin
   if last > 0 then
     perform setval(places, greatest(pg_sequence_last_value(places::regclass), (select max(c.id) from channels c), (select max(m.channel_id) from messages m), 1));
     delete from messages m where not exists (select from channels c where c.id = m.channel_id);
+    if found then
+      -- Channels that are made again begin after all ids that they can have had: none was above the number of all messages.
+      update forgotten set last_id = last where last_id < last;
+    end if;
   end if;
   update channels c set last_id = m.last_id from (
     select w.channel_id, max(w.message_id) as last_id from messages w group by w.channel_id
@@ -88,6 +92,8 @@ begin
     insert into global_ring values (last / 16 % slots, last, '{}', '{}') on conflict (slot) do update set global_id = excluded.global_id;
     perform setval('newest_global_id', last);
   end if;
+  -- The same for those that were forgotten.
+  insert into forgotten select b, last from generate_series(0, 1023) b on conflict do nothing;
 end
 $$;
 
