@@ -2,17 +2,21 @@
 //   java -cp /usr/share/java/postgresql.jar Follow.java [global id]
 //
 // Prints each message once, in the order of global ids: those after the id given, or those from now on. Whatever interrupts
-// it, a restart with the last id printed goes on where it was.
+// it, a restart with the last id printed goes on where it was. After a restore it says so, and goes on with what is new.
 
 import java.net.URI;
 import java.sql.Connection;
 import java.sql.DriverManager;
 import java.sql.SQLException;
+import java.sql.Timestamp;
 import java.util.Properties;
 import org.postgresql.PGConnection;
 
 class Follow {
     static Long last;
+    /** When the last message was published, and the past that its id belongs to. */
+    static Timestamp lastAt;
+    static String incarnation;
 
     public static void main(String[] arguments) throws SQLException, InterruptedException {
         if (arguments.length > 0) last = Long.valueOf(arguments[0]);
@@ -20,8 +24,8 @@ class Follow {
             try {
                 follow(URI.create(System.getenv("DATABASE_URL")));
             } catch (SQLException error) {
-                // The connection was lost, or the server stops or starts. What else goes wrong does not pass.
-                if (!String.valueOf(error.getSQLState()).matches("08...|57P..")) throw error;
+                // The connection was lost, the server stops or starts, or the schema is being restored. What else goes wrong does not pass.
+                if (!String.valueOf(error.getSQLState()).matches("08...|57P..|42883|3F000")) throw error;
                 System.err.println("again in a second: " + error.getMessage());
             }
             Thread.sleep(1_000);
@@ -37,12 +41,15 @@ class Follow {
                 listening.execute("listen " + notifications.escapeIdentifier(name));
                 if (last == null)
                     last = readOne(reader, "select coalesce(max(global_id), 0) from message_bus.global_backlog()", Long.class);
+                if (lastAt == null)
+                    lastAt = readOne(reader, "select coalesce(max(published_at), now()) from message_bus.global_backlog(" + Math.max(last - 1, 0)
+                        + ") where global_id = " + last, Timestamp.class);
                 System.out.println("following " + last);
-                while (true) {
+                while (readOne(reader, "select message_bus.notify_channel()", String.class).equals(name)) {
                     // After LISTEN: what was published before it brings no notification.
                     catchUp(reader);
-                    // Something new, or a minute without: then this asks all the same.
-                    notifications.getNotifications(60_000);
+                    // Something new, or a few seconds without: then this asks all the same.
+                    notifications.getNotifications(5_000);
                     // Notices where the connection is dead.
                     listening.execute("select 1");
                 }
@@ -50,15 +57,43 @@ class Follow {
         }
     }
 
-    /** What is new, until nothing is. */
+    /** What is new, until nothing is. In one statement: all that it finds is of one past. */
     static void catchUp(Connection reader) throws SQLException {
-        try (var statement = reader.prepareStatement("select global_id, channel, data from message_bus.global_backlog(?)")) {
+        try (var statement = reader.prepareStatement("select i.incarnation, g.* from message_bus.incarnation() i(incarnation)"
+                + " left join message_bus.global_backlog(?) g on true")) {
             statement.setLong(1, last);
             try (var rows = statement.executeQuery()) {
                 while (rows.next()) {
+                    var found = rows.getString("incarnation");
+                    if (incarnation != null && !incarnation.equals(found)) {
+                        incarnation = found;
+                        if (isAnotherPast(reader)) System.out.println("another past: following " + last);
+                        catchUp(reader);
+                        return;
+                    }
+                    incarnation = found;
+                    if (rows.getObject("global_id") == null) continue;
                     last = rows.getLong("global_id");
+                    lastAt = rows.getTimestamp("published_at");
                     System.out.println(last + " " + rows.getString("channel") + " " + rows.getString("data"));
                 }
+            }
+        }
+    }
+
+    /** Whether the last message is no longer what it was; then goes on with what is younger. */
+    static boolean isAnotherPast(Connection reader) throws SQLException {
+        try (var statement = reader.prepareStatement("select exists (select from message_bus.global_backlog(?) where global_id = ? and published_at = ?),"
+                + " coalesce(min(global_id) filter (where published_at > ?) - 1, max(global_id), 0) from message_bus.global_backlog()")) {
+            statement.setLong(1, last - 1);
+            statement.setLong(2, last);
+            statement.setTimestamp(3, lastAt);
+            statement.setTimestamp(4, lastAt);
+            try (var rows = statement.executeQuery()) {
+                rows.next();
+                if (rows.getBoolean(1)) return false;
+                last = rows.getLong(2);
+                return true;
             }
         }
     }

@@ -74,6 +74,7 @@ export class Bus {
     this.dispatcher = new Dispatcher({
       reader: this.#reader,
       onTrouble: (what, error) => this.#readFailures.note(error, what),
+      onIdsWentBack: () => this.#notifications.doubt(),
     });
     this.#notifications = new Notifications({
       database: this.#database,
@@ -95,7 +96,7 @@ export class Bus {
   async connect(): Promise<void> {
     this.#checkOpen();
     this.#notifications.start();
-    if (!this.#isOff) await this.#notifications.askChannel();
+    if (!this.#isOff) await this.#notifications.check();
   }
 
   /**
@@ -114,7 +115,7 @@ export class Bus {
 
   /** Whether messages published anywhere arrive here right now. */
   get isConnected(): boolean {
-    return this.#notifications.areHeard;
+    return this.#notifications.isConnected;
   }
 
   /** Why they do not, as far as that is known: an error, most often a coded one; undefined while they do. */

@@ -75,7 +75,7 @@ export async function diagnose(parts: DiagnosedParts): Promise<Diagnostics> {
     uptime: Math.floor(process.uptime()),
     memory: process.memoryUsage.rss(),
     otherNodes: notifications.otherNodes(),
-    listener: { isOff, isConnected: notifications.areHeard, ...notifications.history },
+    listener: { isOff, isConnected: notifications.isConnected, ...notifications.history },
     rates: { published: published.read(), received: notifications.received.read() },
     channels: { followed: channels, waiting: cursors, busiest: dispatcher.busiest(busiest) },
     backlogs: await readBacklogs(database),

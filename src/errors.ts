@@ -199,6 +199,16 @@ export const errors = {
     'What is published does not arrive on the connection that listens: a pooler in transaction mode lies between, or it leads to another database. Set LISTEN_DATABASE_URL, or the option listenConnectionString, to an address of Postgres itself.',
     503,
   ),
+  ANOTHER_PAST: createError<[]>(
+    'POSTBUS_ANOTHER_PAST',
+    'The database holds another past of the bus than before: a backup was restored, or tables were emptied. Subscribers are told of a gap, clients are given the new ids, and go on.',
+    503,
+  ),
+  KEY_ROTATED: createError<[]>(
+    'POSTBUS_KEY_ROTATED',
+    'The bus has another NOTIFY channel or key than before; this node is about to listen there.',
+    503,
+  ),
   OFF: createError<[]>('POSTBUS_OFF', 'This bus is off. Turn it on with bus.on().', 503),
   CLOSED: createError<[]>('POSTBUS_CLOSED', 'This bus was closed. Create a new one with createBus().', 503),
   CACHE_CLOSED: createError<[]>(

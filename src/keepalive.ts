@@ -37,6 +37,11 @@ export class Keepalive {
 
   constructor(private readonly options: KeepaliveOptions) {}
 
+  /** Whether what was sent has come back on the present connection, or nothing can be said. */
+  get isHeard(): boolean {
+    return this.#isHeard;
+  }
+
   /** There is a connection that should hear. */
   start(ask: () => Promise<unknown>): void {
     const { interval } = this.options;

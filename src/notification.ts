@@ -11,6 +11,8 @@ export interface Notice {
   version: number;
   /** From here on the channel can be read. */
   firstId: number;
+  /** When the message passes its age, in microseconds of the database's clock. */
+  expires: number;
   /** Null where the content did not come along and is to be read from the table. */
   message: StoredMessage | null;
 }
@@ -28,9 +30,13 @@ export interface SettingsChange {
 
 /**
  * Reads a payload, see sql/internal/notification.sql; undefined when it is not one of ours or its keyed hash is wrong:
- * any role may NOTIFY, and only the functions and the nodes know the key.
+ * any role may NOTIFY, and only the functions and the nodes know the key. `malformed`: it is signed, but makes no sense here.
+ * A later version may have sent it, or somebody who has the key.
  */
-export function parsePayload(payload: string, key: Uint8Array): Notice[] | SignOfLife | SettingsChange | undefined {
+export function parsePayload(
+  payload: string,
+  key: Uint8Array,
+): Notice[] | SignOfLife | SettingsChange | 'malformed' | undefined {
   const end = payload.indexOf('\n');
   const [version, hash] = payload.slice(0, Math.max(end, 0)).split('\t');
   if (version !== '1' || hash === undefined) return undefined;
@@ -40,10 +46,19 @@ export function parsePayload(payload: string, key: Uint8Array): Notice[] | SignO
     const [, beat = '', node = ''] = lines.split('\t');
     return { beat, node };
   }
-  if (lines.startsWith('settings\t')) return { version: Number(lines.split('\t')[1]) };
+  if (lines.startsWith('settings\t')) {
+    const version = toId(lines.slice('settings\t'.length));
+    return version === undefined ? 'malformed' : { version };
+  }
   const each = lines.split('\n');
-  // Parts of a string keep the whole of it in memory: as long as one message is kept, all would be.
-  return (each.length > 1 ? each.map((line) => Buffer.from(line).toString()) : each).map(parseLine);
+  const notices: Notice[] = [];
+  for (const line of each) {
+    // Parts of a string keep the whole of it in memory: as long as one message is kept, all would be.
+    const notice = parseLine(each.length > 1 ? Buffer.from(line).toString() : line);
+    if (notice === undefined) return 'malformed';
+    notices.push(notice);
+  }
+  return notices;
 }
 
 function isSigned(lines: string, hash: string, key: Uint8Array): boolean {
@@ -53,30 +68,54 @@ function isSigned(lines: string, hash: string, key: Uint8Array): boolean {
   return given.length === wanted.length && timingSafeEqual(given, wanted);
 }
 
-function parseLine(line: string): Notice {
-  const [globalId, messageId, site = '', channel = '', version, firstId, expires, targets, json] = line.split('\t');
-  const notice: Notice = {
-    globalId: Number(globalId),
-    messageId: Number(messageId),
-    site,
-    channel,
-    version: Number(version),
-    firstId: Number(firstId),
-    message: null,
-  };
-  if (json) {
-    const [userIds, groupIds, clientIds]: [string[] | null, string[] | null, string[] | null] = targets
-      ? JSON.parse(targets)
-      : [null, null, null];
-    notice.message = new StoredMessage(
-      notice.globalId,
-      notice.messageId,
-      site,
-      channel,
-      toTargets(userIds, groupIds, clientIds),
-      json,
-      Number(expires),
-    );
-  }
+/** Undefined where it is no line of a message. */
+function parseLine(line: string): Notice | undefined {
+  const [first, second, site, channel, third, fourth, fifth, targets, json, ...rest] = line.split('\t');
+  const [globalId, messageId] = [toId(first), toId(second)];
+  const [version, firstId, expires] = [toId(third), toId(fourth), toId(fifth)];
+  if (!globalId || !messageId || !channel || site === undefined || json === undefined || rest.length > 0)
+    return undefined;
+  if (version === undefined || firstId === undefined || expires === undefined) return undefined;
+  const notice: Notice = { globalId, messageId, site, channel, version, firstId, expires, message: null };
+  if (json === '') return notice;
+  if (!isJson(json)) return undefined;
+  const lists = targets ? parseTargets(targets) : noTargets;
+  if (lists === undefined) return undefined;
+  notice.message = new StoredMessage(globalId, messageId, site, channel, toTargets(...lists), json, expires);
   return notice;
+}
+
+/** A whole number from 0 on, or undefined. */
+function toId(text: string | undefined): number | undefined {
+  const id = text ? Number(text) : Number.NaN;
+  return Number.isSafeInteger(id) && id >= 0 ? id : undefined;
+}
+
+type TargetLists = [string[] | null, string[] | null, string[] | null];
+const noTargets: TargetLists = [null, null, null];
+
+function parseTargets(text: string): TargetLists | undefined {
+  try {
+    const lists: unknown = JSON.parse(text);
+    return isTargetLists(lists) ? lists : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function isTargetLists(lists: unknown): lists is TargetLists {
+  return (
+    Array.isArray(lists) &&
+    lists.length === 3 &&
+    lists.every((list) => list === null || (Array.isArray(list) && list.every((id) => typeof id === 'string')))
+  );
+}
+
+function isJson(text: string): boolean {
+  try {
+    JSON.parse(text);
+    return true;
+  } catch {
+    return false;
+  }
 }

@@ -7,7 +7,9 @@ import type { Dispatcher } from './dispatcher/dispatcher.js';
 import { errors, isPostbusError } from './errors.js';
 import type { BusEventEmitter } from './events.js';
 import { Keepalive, patience } from './keepalive.js';
+import { Lookout } from './listening/lookout.js';
 import { NotifyQueue } from './listening/notify-queue.js';
+import { Peers } from './listening/peers.js';
 import type { Logger } from './logger.js';
 import { Meter } from './meter.js';
 import { parsePayload } from './notification.js';
@@ -33,29 +35,39 @@ export class Notifications {
   /** Runs while the database is there, as the listener can tell. */
   readonly #relay: Relay;
   readonly #queue: NotifyQueue;
+  readonly #lookout: Lookout;
   readonly #forgeries: OnceAMinute;
+  readonly #malformed: OnceAMinute;
   readonly received = new Meter();
   readonly node = `${hostname()}/${process.pid}/${randomUUID().slice(0, 8)}`;
   #key: Uint8Array | undefined;
+  /** Whether a connection listens; what others still bring in is ignored. */
+  #isListening = false;
+  /** Resolves when all who wait know where they are in another past. */
+  #beginning: Promise<void> | undefined;
   #outage: unknown;
   #isWanted = false;
   #isPaused = false;
   #closing: Promise<unknown> = Promise.resolve();
   #connections = 0;
-  /** When a sign of life of each node came last, in ms since 1970. */
-  readonly #heard = new Map<string, number>();
+  readonly #peers: Peers;
 
   constructor(private readonly options: NotificationsOptions) {
     const { database, logger, keepaliveInterval } = options;
     this.#relay = new Relay(database, logger);
     this.#queue = new NotifyQueue(database, logger);
+    this.#lookout = new Lookout({ database, dispatcher: options.dispatcher, onChanged: (error) => this.#drop(error) });
+    this.#peers = new Peers(this.node, patience * keepaliveInterval);
     this.#forgeries = new OnceAMinute((count) =>
       logger.warn({ count }, 'ignored notifications that are not from this bus'),
+    );
+    this.#malformed = new OnceAMinute((count) =>
+      logger.warn({ count }, 'ignored notifications that are signed but make no sense; is a node newer than this one?'),
     );
     this.#keepalive = new Keepalive({
       interval: keepaliveInterval,
       send: (beat) => {
-        this.#forgetSilent();
+        this.#peers.forgetSilent();
         return this.#sendBeat(beat);
       },
       onHeard: () => this.#areBack(),
@@ -66,7 +78,7 @@ export class Notifications {
   }
 
   /** Whether what is published anywhere is heard of here. */
-  get areHeard(): boolean {
+  get isConnected(): boolean {
     return this.options.dispatcher.isConnected;
   }
 
@@ -77,7 +89,7 @@ export class Notifications {
 
   /** @throws why nothing is heard of here, if somebody has asked to listen. */
   checkHearing(): void {
-    if (this.areHeard || !this.#isWanted) return;
+    if (this.isConnected || !this.#isWanted) return;
     // That a connection was lost, and is made anew, is all that this says.
     const isLoss = this.#outage instanceof errors.CONNECTION_LOST || this.#outage instanceof errors.DEAF;
     throw isPostbusError(this.#outage) && !isLoss ? this.#outage : new errors.NOT_LISTENING();
@@ -85,21 +97,12 @@ export class Notifications {
 
   get history() {
     const { keepaliveInterval } = this.options;
-    const heard = this.#heard.get(this.node);
-    const heardItselfAt = heard === undefined ? null : new Date(heard).toISOString();
-    return { connections: this.#connections, keepaliveInterval, heardItselfAt };
+    return { connections: this.#connections, keepaliveInterval, heardItselfAt: this.#peers.heardItselfAt };
   }
 
   /** Those whose signs of life came within the patience that we have with ourselves. */
   otherNodes(): { node: string; heardAt: string }[] {
-    this.#forgetSilent();
-    const others = [...this.#heard].filter(([node]) => node !== this.node);
-    return others.map(([node, heard]) => ({ node, heardAt: new Date(heard).toISOString() }));
-  }
-
-  #forgetSilent(): void {
-    const since = Date.now() - patience * this.options.keepaliveInterval;
-    for (const [node, heard] of this.#heard) if (heard < since && node !== this.node) this.#heard.delete(node);
+    return this.#peers.list();
   }
 
   start(): void {
@@ -126,6 +129,7 @@ export class Notifications {
 
   async close(): Promise<void> {
     this.#relay.stop();
+    this.#lookout.stop();
     this.#keepalive.stop();
     this.#queue.stop();
     const closed = new errors.CLOSED();
@@ -144,10 +148,12 @@ export class Notifications {
       };
     const listener = new Listener({
       newConnection: () => this.options.database.postgres.newListeningConnection(),
-      channel: () => this.askChannel(),
+      channel: () => this.#prepare(),
       onPayload: ifCurrent((payload) => this.#receive(payload)),
       onConnected: ifCurrent((connection) => {
         this.#connections++;
+        this.#isListening = true;
+        this.#lookout.start(connection);
         this.#keepalive.start(() => connection.ask());
         this.#relay.start();
       }),
@@ -157,16 +163,44 @@ export class Notifications {
     listener.start();
   }
 
-  /** The NOTIFY channel, a secret kept in the database together with the key that payloads are signed with. */
-  async askChannel(): Promise<string> {
-    const { database } = this.options;
-    const rows = await database.read<{ notify_channel: string; notify_key: Uint8Array }>(
-      `select notify_channel, notify_key from ${database.name('node_state')}()`,
-    );
-    const state = rows[0];
-    if (!state?.notify_channel) throw new errors.NO_SCHEMA(database.schema);
-    this.#key = state.notify_key;
-    return state.notify_channel;
+  /** The past may be another one. */
+  doubt(): void {
+    this.#lookout.doubt();
+  }
+
+  /** Checks that the bus is there. @throws POSTBUS_NO_SCHEMA, and whatever keeps the database from answering */
+  async check(): Promise<void> {
+    await this.#lookout.check();
+  }
+
+  /**
+   * Before a connection listens: asks for the NOTIFY channel, a secret kept in the database together with the key that
+   * payloads are signed with, and whether the past is the one that those who wait know.
+   */
+  async #prepare(): Promise<string> {
+    const { state, seenAt } = await this.#lookout.prepare();
+    if (seenAt !== undefined) this.#beginAnew(seenAt);
+    this.#key = state.notifyKey;
+    return state.notifyChannel;
+  }
+
+  #beginAnew(seenAt: number): void {
+    const { dispatcher, logger } = this.options;
+    const isKnown = this.#outage instanceof errors.ANOTHER_PAST;
+    const err = isKnown ? this.#outage : new errors.ANOTHER_PAST();
+    if (!isKnown) logger.warn({ err }, 'the past of the bus is another one');
+    this.#outage = err;
+    const beginning = dispatcher.beginAnew(seenAt).then(() => {
+      if (this.#beginning !== beginning) return;
+      this.#beginning = undefined;
+      if (this.#keepalive.isHeard) this.#areBack();
+    });
+    this.#beginning = beginning;
+  }
+
+  #drop(error: Error): void {
+    this.#areLost(error);
+    this.#listener?.drop(error);
   }
 
   async #sendBeat(beat: string): Promise<void> {
@@ -184,6 +218,7 @@ export class Notifications {
   }
 
   #areBack(): void {
+    if (this.#beginning || this.isConnected) return;
     this.options.dispatcher.connected();
     this.#outage = undefined;
     this.#listener?.trust();
@@ -192,6 +227,8 @@ export class Notifications {
 
   #areLost(error: unknown): void {
     this.options.dispatcher.disconnected();
+    this.#isListening = false;
+    this.#lookout.stop();
     this.#keepalive.stop();
     this.#relay.stop();
     // Once an outage; but for what no time will mend.
@@ -210,17 +247,22 @@ export class Notifications {
   }
 
   #receive(payload: string): void {
+    if (!this.#isListening) return;
     const content = this.#key && parsePayload(payload, this.#key);
     if (content === undefined) this.#forgeries.note();
-    else if (Array.isArray(content)) {
+    else if (content === 'malformed') {
+      this.#malformed.note();
+      this.#lookout.miss();
+    } else if (Array.isArray(content)) {
       this.received.mark(content.length);
-      this.options.dispatcher.announce(content);
+      this.#lookout.announce(content);
     } else if ('version' in content) {
       this.options.dispatcher.changed(content.version);
       this.#relay.wake();
+      // Said also when tables were emptied, and when the key is about to be another one.
+      this.#lookout.doubt();
     } else {
-      // Without an interval of our own, nobody would be forgotten.
-      if (this.options.keepaliveInterval > 0) this.#heard.set(content.node, Date.now());
+      this.#peers.hear(content.node);
       this.#keepalive.hear(content.beat);
     }
   }

@@ -65,6 +65,20 @@ interface Request extends Channel {
   after: number;
 }
 
+/** How far a node has come in a channel, or among all messages. */
+export interface Seen {
+  /** '' for no site. */
+  site: string;
+  /** Null: all messages, by global id. */
+  channel: string | null;
+  /** The id of the last message; undefined where the node does not know of any. */
+  lastId: number | undefined;
+  /** By what it is recognized: its global id, and when it expires. Undefined where it has not been seen here. */
+  mark: { globalId: number; expires: number } | undefined;
+  /** When the node was last in step, in microseconds of the database's clock. */
+  at: number;
+}
+
 // So many pages may come at once: clients that come back all together, each at another id, must not fill the memory.
 const maxPages = 64;
 const maxHeads = 1000;
@@ -74,7 +88,17 @@ export class Reader {
   readonly #pages = new Gatherer<Request, ChannelResult>((requests) => this.#readPages(requests), maxPages);
   readonly #heads = new Gatherer<Channel, Head>((channels) => this.#readHeads(channels), maxHeads);
 
+  readonly #places = new Gatherer<Seen, number | null>((seen) => this.#findPlaces(seen), maxHeads);
+
   constructor(private readonly database: Database) {}
+
+  /**
+   * Where to go on after the past has turned out to be another one: an id, after which nothing has been seen; null where the
+   * last message seen is still the same one.
+   */
+  findPlace(seen: Seen): Promise<number | null> {
+    return this.#places.ask(JSON.stringify(seen), seen);
+  }
 
   /** `after`: an id; -1 nothing but the last id, -2 the last message, -3 the last two … */
   read(site: string, channel: string, after: number): Promise<ChannelResult> {
@@ -129,6 +153,21 @@ export class Reader {
       }
     }
     return results;
+  }
+
+  async #findPlaces(seen: readonly Seen[]): Promise<(number | null)[]> {
+    const [row] = await this.database.read<{ places: (string | null)[] }>(
+      `select ${this.database.name('find_places')}($1, $2, $3, $4, $5, $6) as places`,
+      [
+        seen.map(({ site }) => site),
+        seen.map(({ channel }) => channel),
+        seen.map(({ lastId }) => lastId),
+        seen.map(({ mark }) => mark?.globalId),
+        seen.map(({ mark }) => mark?.expires),
+        Math.floor(Math.max(...seen.map(({ at }) => at))),
+      ],
+    );
+    return (row?.places ?? []).map((place) => (place === null ? null : Number(place)));
   }
 
   async #readHeads(channels: readonly Channel[]): Promise<Head[]> {

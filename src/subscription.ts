@@ -62,6 +62,8 @@ export class CallbackSubscription implements Subscription, Sink {
   #place: number | undefined;
   /** Set when the queue was full: messages after this one are to be read again. */
   #resumeAfter: number | undefined;
+  /** The dispatcher's when the cursor was opened. */
+  #era: number | undefined;
   #running = false;
   #ended = false;
   #starting: { resolve: () => void; reject: (error: unknown) => void } | undefined;
@@ -134,7 +136,7 @@ export class CallbackSubscription implements Subscription, Sink {
   }
 
   onMovedBack(cursor: Cursor): void {
-    this.#skipTo(cursor.position);
+    this.#jumpTo(cursor.position);
     if (!this.#running) void this.#run();
   }
 
@@ -156,14 +158,21 @@ export class CallbackSubscription implements Subscription, Sink {
 
   #open(position: number): void {
     const { dispatcher, channel, site } = this.options;
-    this.#cursor =
-      channel === null ? dispatcher.openAll(position, this) : dispatcher.open(site, channel, position, this);
+    // While it had no cursor, the past became another one: where this id lies in it, nobody knows. It goes on from now on.
+    const from = this.#era === undefined || this.#era === dispatcher.era ? position : -1;
+    this.#era = dispatcher.era;
+    this.#cursor = channel === null ? dispatcher.openAll(from, this) : dispatcher.open(site, channel, from, this);
     this.#cursor.start();
   }
 
   /** Ids have gone on to this one, or back to it, without messages. */
   #skipTo(id: number): void {
-    if (this.#place === undefined || this.#place === id) return;
+    if (this.#place !== id) this.#jumpTo(id);
+  }
+
+  /** The same, also where the id is the same: it may be another message's now. */
+  #jumpTo(id: number): void {
+    if (this.#place === undefined) return;
     this.#queue.push({ channel: this.channel, after: this.#place, firstId: id + 1 });
     this.#place = id;
   }

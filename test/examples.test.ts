@@ -2,6 +2,7 @@ import { spawn, spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import t, { type Test } from 'tap';
+import { Backup } from './helpers/backup.js';
 import { createDatabase } from './helpers/database.js';
 import { createGrantee } from './helpers/role.js';
 import { until } from './helpers/until.js';
@@ -85,7 +86,7 @@ const followers = [
 for (const { program, command, parameters } of followers) {
   const skip = command === undefined && `what ${program} needs is not on this machine`;
   t.test(`${program} prints every message once and in order, whatever interrupts it`, { skip }, async (t) => {
-    const { database, role, url } = await createGrantee(t, ['notify_channel', 'global_backlog']);
+    const { database, role, url } = await createGrantee(t, ['notify_channel', 'global_backlog', 'incarnation']);
     const publish = (data: number) =>
       database.query(`select message_bus.publish('/follow', to_jsonb($1::int))`, [data]);
     await publish(1);
@@ -108,6 +109,38 @@ for (const { program, command, parameters } of followers) {
     const again = start(t, url, command ?? '', [...parameters, '2']);
     await until(() => again.output().trim().split('\n').length >= 4, 'it has caught up');
     t.strictSame(again.output().trim().split('\n'), ['following 2', '3 /follow 3', '4 /follow 4', '5 /follow 5']);
+  });
+}
+
+for (const { program, command, parameters } of followers) {
+  const skip = command === undefined && `what ${program} needs is not on this machine`;
+  t.test(`${program} goes on after a restore, and after the key was rotated`, { skip }, async (t) => {
+    const { database, url } = await createGrantee(t, ['notify_channel', 'global_backlog', 'incarnation']);
+    const backup = new Backup(database);
+    const publish = (data: number) =>
+      database.query(`select message_bus.publish('/follow', to_jsonb($1::int))`, [data]);
+    await publish(1);
+    const run = start(t, url, command ?? '', [...parameters, '0']);
+    const lines = () => run.output().trim().split('\n');
+    await until(() => lines().length === 2, 'it has read one');
+    await backup.take();
+    await publish(2);
+    await until(() => lines().length === 3, 'it has read two');
+    await backup.restore('tables are truncated and filled');
+    await publish(3);
+    await until(() => lines().length >= 5, 'it goes on');
+    await database.query('select message_bus.rotate_key()');
+    await publish(4);
+    await until(() => lines().length >= 7, 'it has followed');
+    t.strictSame(lines(), [
+      'following 0',
+      '1 /follow 1',
+      '2 /follow 2',
+      'another past: following 1',
+      '2 /follow 3',
+      'following 2',
+      '3 /follow 4',
+    ]);
   });
 }
 

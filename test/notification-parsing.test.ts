@@ -41,8 +41,8 @@ t.test('what is signed comes back as it was', async (t) => {
   const text = fc.string({ unit: 'grapheme', maxLength: 20 }).map((value) => value.replace(/\p{Cc}/gu, ''));
   const ids = fc.option(fc.array(fc.string(), { minLength: 1 }));
   const message = fc.record({
-    globalId: fc.nat(),
-    messageId: fc.nat(),
+    globalId: fc.integer({ min: 1 }),
+    messageId: fc.integer({ min: 1 }),
     site: text,
     channel: text.map((name) => `/${name}`),
     version: fc.nat(),
@@ -63,7 +63,6 @@ t.test('what is signed comes back as it was', async (t) => {
         (Array.isArray(notices) ? notices : []).map(({ message, ...notice }) => ({
           ...notice,
           json: message?.json ?? '',
-          expires: message?.expires ?? 0,
           targets: [
             message?.targets?.userIds ?? null,
             message?.targets?.groupIds ?? null,
@@ -73,7 +72,7 @@ t.test('what is signed comes back as it was', async (t) => {
         messages.map(({ data, targets, expires, ...notice }) => ({
           ...notice,
           json: data,
-          expires: data === '' ? 0 : expires,
+          expires,
           targets: data === '' ? [null, null, null] : targets,
         })),
       );
@@ -86,5 +85,43 @@ t.test('so does the version of the settings', async (t) => {
     fc.property(fc.nat(), (version) => {
       t.strictSame(parsePayload(sign(`settings\t${version}`), key), { version });
     }),
+  );
+});
+
+const good = ['12', '3', '', '/a', '1', '1', '1796437199850729', '', '"x"'];
+
+t.test('whatever is signed but makes no sense is malformed, and never an exception', async (t) => {
+  t.equal(Array.isArray(parsePayload(sign(good.join('\t')), key)), true);
+  const bad: [number, string[]][] = [
+    [0, ['', '0', '-1', '1.5', 'NaN', 'x', '9007199254740993', 'Infinity']],
+    [1, ['', '0', '-1', 'null']],
+    [3, ['']],
+    [4, ['', 'x']],
+    [5, ['', '-1']],
+    [6, ['', 'x']],
+    [7, ['{', '{}', '[]', '[null,null]', '["1",null,null]', '[[1],null,null]', '[null,null,null,null]', '1']],
+    [8, ['{', '"x', 'undefined', '"x"\t1']],
+  ];
+  for (const [field, values] of bad) {
+    for (const value of values) {
+      const line = good.map((each, i) => (i === field ? value : each)).join('\t');
+      t.equal(parsePayload(sign(line), key), 'malformed', line);
+      t.equal(parsePayload(sign(`${good.join('\t')}\n${line}`), key), 'malformed', 'also beside one that is right');
+    }
+  }
+  for (const lines of ['', 'settings\tx', 'settings\t', 'later\t1', '\t\t\t\t\t\t\t\t', good.slice(0, 8).join('\t')]) {
+    t.equal(parsePayload(sign(lines), key), 'malformed', lines);
+  }
+  fc.assert(
+    fc.property(junk, (lines) => {
+      const content = parsePayload(sign(lines), key);
+      if (content === undefined) throw new Error('it is signed');
+      if (!Array.isArray(content)) return;
+      for (const { globalId, messageId, channel, message } of content) {
+        if (!(globalId > 0 && messageId > 0) || channel === '') throw new Error('no message');
+        JSON.parse(message?.json ?? 'null');
+      }
+    }),
+    { numRuns: 5_000 },
   );
 });

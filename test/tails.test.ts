@@ -194,7 +194,8 @@ t.test('a thousand subscribers cost Postgres what one costs', async (t) => {
     }
     await Promise.all(following);
     t.equal(got, 40 * subscribers);
-    return statements.slice(before);
+    // A node looks at the state of the database all the time, whoever subscribes.
+    return statements.slice(before).filter((text) => !text.includes('node_state'));
   };
   const one = await cost(1, '/one');
   const crowd = await cost(1_000, '/crowd');

@@ -13,7 +13,10 @@ begin
   -- Also where session_replication_role is replica: without its triggers, a message that was acknowledged is never seen.
   result := result || array(
     select format('the trigger %s of %s is %s', e.name, e.table_name, case when g.oid is null then 'missing' else 'not enabled always' end)
-    from (values ('announce', 'messages'), ('publish_outbox', 'outbox')) e(name, table_name)
+    from (values
+      ('announce', 'messages'), ('publish_outbox', 'outbox'), ('before_truncate', 'global_ring'), ('before_truncate', 'channels'), ('after_truncate', 'global_ring'),
+      ('after_truncate', 'channels'), ('after_truncate', 'messages'), ('after_delete_channels', 'channels')
+    ) e(name, table_name)
     left join pg_class c on c.relnamespace = ours and c.relname = e.table_name
     left join pg_trigger g on g.tgrelid = c.oid and g.tgname = e.name and not g.tgisinternal
     where g.oid is null or g.tgenabled <> 'A');

@@ -8,6 +8,7 @@ declare
   result text[] := '{}';
   k record;
   relation regclass;
+  disabled name;
   inserted int;
 begin
   if schema_damage() = '{}' and not are_stranded and not exists (
@@ -29,11 +30,11 @@ begin
     result := result || format('the key of %s (%s)', k.table_name, k.columns);
   end loop;
 
-  for relation in
-    select g.tgrelid from pg_trigger g join pg_class c on c.oid = g.tgrelid
-    where c.relnamespace = ours and not g.tgisinternal and g.tgenabled <> 'A' and g.tgname in ('announce', 'publish_outbox')
+  for relation, disabled in
+    select g.tgrelid, g.tgname from pg_trigger g join pg_class c on c.oid = g.tgrelid
+    where c.relnamespace = ours and not g.tgisinternal and g.tgenabled <> 'A'
   loop
-    execute format('alter table %s enable always trigger %s', relation, case relation when 'messages'::regclass then 'announce' else 'publish_outbox' end);
+    execute format('alter table %s enable always trigger %I', relation, disabled);
   end loop;
 
   for relation in
@@ -70,6 +71,10 @@ begin
   lock table messages in share row exclusive mode;
   lock table turn in share update exclusive mode;
   last := greatest(last_global_id(), (select max(m.global_id) from messages m), 0);
+  if not exists (select from global_ring) then
+    -- Whoever emptied the window may have emptied all else that tells. The first value of the sequence says nothing.
+    last := greatest(last, (select n.last_value from newest_global_id n where n.last_value > 1));
+  end if;
   if last > 0 then
     perform setval(places, greatest(pg_sequence_last_value(places::regclass), (select max(c.id) from channels c), (select max(m.channel_id) from messages m), 1));
     delete from messages m where not exists (select from channels c where c.id = m.channel_id);

@@ -1,11 +1,84 @@
 -- What a node asks of the database. A role that runs nodes needs EXECUTE on these, besides the public functions.
 
--- The NOTIFY channel and the key that signs payloads.
-create or replace function node_state(out notify_channel text, out notify_key bytea)
-language plpgsql stable security definer set search_path from current
+-- What a node has to know before it hears anything, and looks at every two seconds: the NOTIFY channel and the key that signs
+-- payloads; which past this is (see incarnation.sql), and whether the message that the node has seen last is still in it; the
+-- last message that there is, for a node that has seen none; the time, and the age of messages. Some look-ups by index, nothing is written.
+-- No channel and no key: the bus is not complete. A dump restores data before triggers, and migrate puts back single rows.
+create or replace function node_state(
+  seen_global_id bigint default null, seen_site text default null, seen_channel text default null, seen_message_id bigint default null,
+  seen_version bigint default null, seen_expires bigint default null,
+  out notify_channel text, out notify_key bytea, out incarnation text, out home text, out is_known boolean,
+  out global_id bigint, out site text, out channel text, out message_id bigint, out version bigint, out expires bigint, out now bigint, out max_age bigint
+)
+language plpgsql stable security definer set search_path from current set enable_seqscan = off set jit = off
 as $$
+#variable_conflict use_column
 begin
-  select s.notify_channel, s.notify_key into node_state.notify_channel, node_state.notify_key from settings s;
+  select s.notify_channel, s.notify_key, i.id, incarnation_home(), last_global_id(), s.version, microseconds(statement_timestamp()), s.max_backlog_age * 1000000::bigint
+    into node_state.notify_channel, node_state.notify_key, node_state.incarnation, home, node_state.global_id, node_state.version, now, max_age
+    from settings s cross join bus cross join sweep cross join relaying cross join incarnation i
+    where exists (select from pg_trigger t where t.tgrelid = 'messages'::regclass and t.tgname = 'announce');
+  if not found then
+    return;
+  end if;
+  if seen_global_id is not null then
+    is_known := is_known(seen_global_id, seen_site, seen_channel, seen_message_id, seen_version, seen_expires);
+  end if;
+  select c.site_id, c.channel, m.message_id,
+      microseconds(coalesce(m.expires_at, m.published_at + make_interval(secs => s.max_backlog_age)))
+    into node_state.site, node_state.channel, node_state.message_id, node_state.expires
+    from settings s cross join bus b
+    cross join lateral (select t.* from global_ring t where t.slot = (node_state.global_id / 16 % b.ring_size)::int offset 0) r
+    cross join lateral (select t.* from channels t where t.id = r.channel_ids[cardinality(r.channel_ids)] offset 0) c
+    cross join lateral (
+      select t.* from messages t
+      where t.channel_id = c.id and t.slot = (r.message_ids[cardinality(r.message_ids)] % c.ring_size)::int offset 0
+    ) m
+    where r.global_id = node_state.global_id and m.global_id = node_state.global_id;
+end
+$$;
+
+-- Where the readers of a channel, or of all where there is no name, go on when the past has turned out to be another one: null
+-- where they stand, if the last message that their node has seen is still the same; or else behind the last message that is
+-- not younger than seen_at, in microseconds: when the last message was published that the node knows of, give or take one
+-- microsecond by which the node's arithmetic may be off.
+create or replace function find_places(
+  sites text[], channel_names text[], seen_ids bigint[], seen_global_ids bigint[], seen_expires bigint[], seen_at bigint
+) returns bigint[]
+language plpgsql stable security definer set search_path from current set enable_seqscan = off set jit = off
+as $$
+declare
+  places bigint[] := array_fill(null::bigint, array[cardinality(seen_ids)]);
+  place bigint;
+  c channels;
+  m record;
+begin
+  for i in 1..cardinality(seen_ids) loop
+    place := null;
+    if channel_names[i] is null then
+      continue when exists (
+        select from global_backlog(seen_ids[i] - 1) g cross join settings s cross join channels k cross join messages t
+        where g.global_id = seen_ids[i] and k.site_id = coalesce(g.site_id, '') and k.channel = g.channel
+          and t.channel_id = k.id and t.slot = (g.message_id % k.ring_size)::int
+          and microseconds(coalesce(t.expires_at, t.published_at + make_interval(secs => s.max_backlog_age))) = seen_expires[i]
+      );
+      select coalesce(min(g.global_id) - 1, last_global_id()) into place from global_backlog(0) g where microseconds(g.published_at) > seen_at + 1;
+    elsif is_known(seen_global_ids[i], sites[i], channel_names[i], seen_ids[i], null, seen_expires[i]) is not true then
+      select * into c from channels t where t.site_id = sites[i] and t.channel = channel_names[i];
+      place := coalesce(c.last_id, 0);
+      -- From the end, as few are new: published_at rises with the ids of a channel.
+      for m in
+        select t.message_id, t.published_at from generate_series(c.last_id, greatest(c.first_id, c.last_id - 999), -1) id
+        cross join lateral (select t.* from messages t where t.channel_id = c.id and t.slot = (id % c.ring_size)::int offset 0) t
+        where t.message_id = id
+      loop
+        exit when microseconds(m.published_at) <= seen_at + 1;
+        place := m.message_id - 1;
+      end loop;
+    end if;
+    places[i] := place;
+  end loop;
+  return places;
 end
 $$;
 

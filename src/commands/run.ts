@@ -5,6 +5,7 @@ import { configureCommand } from './configure.js';
 import { expireCommand } from './expire.js';
 import { migrateCommand } from './migrate.js';
 import { publishCommand } from './publish.js';
+import { rotateKeyCommand } from './rotate-key.js';
 import { serveCommand } from './serve.js';
 import { subscribeCommand } from './subscribe.js';
 
@@ -15,6 +16,7 @@ const commands: Command[] = [
   subscribeCommand,
   configureCommand,
   expireCommand,
+  rotateKeyCommand,
 ];
 
 /** Runs a command line and resolves to its exit code: 0, 1 for a failure, 2 for a command line that makes no sense. */

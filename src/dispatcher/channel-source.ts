@@ -1,14 +1,14 @@
 import type { StoredMessage } from '../message.js';
 import type { Notice } from '../notification.js';
-import type { Reader, ReadResult } from '../reader.js';
-import type { Source } from './feed.js';
+import type { Reader, ReadResult, Seen } from '../reader.js';
+import type { Source } from './source.js';
 import { type Slice, Tail } from './tail.js';
 import type { Tails } from './tails.js';
 
 export interface ChannelSourceOptions {
   site: string;
   channel: string;
-  reader: Pick<Reader, 'read' | 'head'>;
+  reader: Pick<Reader, 'read' | 'head' | 'findPlace'>;
   tails: Tails;
   /** 0 while notifications do not come in; else a number that changes with each interruption. */
   connection: () => number;
@@ -46,6 +46,11 @@ export class ChannelSource implements Source {
     return result;
   }
 
+  findPlace(lastId: number | undefined, mark: Seen['mark'], at: number): Promise<number | null> {
+    const { site, channel, reader } = this.options;
+    return reader.findPlace({ site, channel, lastId, mark, at });
+  }
+
   recall(after: number, lastId: number): Slice | undefined {
     const { tails } = this.options;
     return this.#tail.upTo === lastId ? this.#tail.sliceBefore(after, tails.latestTime) : undefined;
@@ -59,7 +64,7 @@ export class ChannelSource implements Source {
     this.#tail.forget();
   }
 
-  idOf(message: StoredMessage): number {
+  idOf(message: Pick<StoredMessage, 'messageId'>): number {
     return message.messageId;
   }
 }

@@ -7,7 +7,10 @@ export interface Sink {
   onBatch(cursor: Cursor, batch: Batch): void;
   /** Whether it has enough: the start then ends with what was read so far, and the cursor does not become live. */
   isFull?(): boolean;
-  /** The cursor stood beyond the last id and was put back to it. */
+  /**
+   * The cursor was put to another place: it stood beyond the last id, or the past is another one. What was between, its reader
+   * has missed; what it knows may have been undone.
+   */
   onMovedBack(cursor: Cursor): void;
   /** What was there at the start has been handed over: from here on it is live. */
   onStarted(cursor: Cursor): void;
@@ -82,6 +85,18 @@ export class Cursor {
     }
   }
 
+  /** Called by the feed: what is held is of a past that is no more. */
+  drop(): void {
+    this.#held = undefined;
+  }
+
+  /** Called by the feed: in another past, what is new begins after this id. */
+  goOn(place: number): void {
+    if (!this.#started || this.#closed) return;
+    this.position = place;
+    this.sink.onMovedBack(this);
+  }
+
   moveBack(lastId: number): void {
     if (!this.#started || this.position <= lastId) return;
     this.position = lastId;
@@ -124,10 +139,16 @@ export class Cursor {
       for (let isCaughtUp = false; !isCaughtUp; ) {
         const connection = this.feed.context.connection();
         const before = this.feed.lastId ?? 0;
+        const { era } = this.feed;
         const asked = this.position;
         if (this.sink.isFull?.()) break;
         const { lastId, upTo, batch } = await this.feed.source.read(asked);
         if (this.#closed) return;
+        if (era !== this.feed.era) {
+          await this.#findPlace();
+          if (this.#closed) return;
+          continue;
+        }
         if (batch.messages.length > 0 && this.sink.isFull?.()) break;
         this.position = upTo;
         if (asked > lastId) this.sink.onMovedBack(this);
@@ -135,7 +156,7 @@ export class Cursor {
         if (this.#closed) return;
         // The feed learnt its last id from a commit: a later read that finds less has found another past.
         if (lastId < before) this.feed.moveBack(lastId);
-        this.feed.learn(lastId, connection);
+        this.feed.learn(lastId, connection, batch.messages.at(-1));
         this.feed.flush();
         // Pages to come say themselves what can be read: a catch-up that is held may have looked before this began.
         if (upTo < lastId) this.#held = undefined;
@@ -148,6 +169,14 @@ export class Cursor {
     } catch (error) {
       this.fail(error);
     }
+  }
+
+  /** What was read may be of a past that is no more. A place that is counted from the end is found anew by itself. */
+  async #findPlace(): Promise<void> {
+    const place = await this.feed.place;
+    if (this.#closed || place === null || place === undefined || this.position < 0) return;
+    this.position = place;
+    this.sink.onMovedBack(this);
   }
 
   /** Hands over what was held and follows on what was read. */

@@ -1,10 +1,12 @@
 import { errors } from '../errors.js';
 import type { Notice } from '../notification.js';
-import type { Reader, ReadResult } from '../reader.js';
+import type { Reader, ReadResult, Terms } from '../reader.js';
 import { ChannelSource } from './channel-source.js';
 import { Cursor, type Sink } from './cursor.js';
-import { Feed, type FeedContext, type Source } from './feed.js';
+import { Feed } from './feed.js';
+import type { FeedContext } from './feed-context.js';
 import { IdleFeeds } from './idle-feeds.js';
+import type { Source } from './source.js';
 import { Tails } from './tails.js';
 
 // Feeds that nobody waits on are kept for so long, for pollers that come back without having to ask the database.
@@ -15,7 +17,9 @@ const maxRetryMs = 2_000;
 const cursorsPerTurn = 256;
 
 export interface DispatcherOptions {
-  reader: Pick<Reader, 'read' | 'head' | 'readGlobal'>;
+  reader: Pick<Reader, 'read' | 'head' | 'readGlobal' | 'findPlace'>;
+  /** A channel's last id is lower than it was: the past may be another one. */
+  onIdsWentBack?: () => void;
   /** Something failed that will be tried again. */
   onTrouble: (what: string, error: unknown) => void;
 }
@@ -28,6 +32,8 @@ export interface DispatcherOptions {
 export class Dispatcher {
   /** While the bus is off: a catch-up that is under way gives out nothing. */
   isOff = false;
+  /** Another number for each past of the bus. */
+  era = 0;
   readonly #feeds = new Map<string, Feed>();
   #all: Feed | undefined;
   /** 0 while notifications do not come in, else the number of the connection. */
@@ -52,6 +58,7 @@ export class Dispatcher {
     idle: (feed) => {
       if (feed !== this.#all && !this.#closed) this.#idle.add(feed);
     },
+    idsWentBack: () => this.options.onIdsWentBack?.(),
     readFailed: (error, failures) => this.#readFailed(error, failures),
   };
 
@@ -116,22 +123,37 @@ export class Dispatcher {
     return feed ? feed.source.read(after) : this.options.reader.read(site, channel, after);
   }
 
-  announce(notices: readonly Notice[]): void {
+  /** The global id of the last notice; undefined if none has come since the last catch-up. */
+  get lastGlobalId(): number | undefined {
+    return this.#globalId;
+  }
+
+  /** Messages were published. False where some do not come after those before: old ones sent again, or the past is another. */
+  announce(notices: readonly Notice[]): boolean {
+    let isNews = true;
     for (const notice of notices) {
       if (this.#globalId !== undefined) {
-        // An old payload, sent again.
-        if (notice.globalId <= this.#globalId) continue;
-        if (notice.globalId > this.#globalId + 1) this.#miss();
+        if (notice.globalId <= this.#globalId) {
+          isNews = false;
+          continue;
+        }
+        if (notice.globalId > this.#globalId + 1) this.miss();
       }
       this.#globalId = notice.globalId;
       this.#feeds.get(feedKey(notice.site, notice.channel))?.announce(notice.messageId, notice);
       this.#all?.announce(notice.globalId, notice);
     }
+    return isNews;
   }
 
   /** The settings have another version, which may let less be read, or more. */
   changed(version: number): void {
     this.#tails.admits(version);
+  }
+
+  /** The database has this version of the settings, and this time. */
+  learn(terms: Terms): void {
+    this.#tails.admitsAnswer(terms);
   }
 
   /** Notifications come in from now on; what came before may have been missed. */
@@ -148,23 +170,36 @@ export class Dispatcher {
 
   /** Reads what those who wait may have missed. */
   catchUp(): void {
+    for (const feed of this.#forget()) feed.catchUp();
+  }
+
+  /** The past is another one, see Feed.beginAnew(). Resolves when all who wait have been told where they are. */
+  async beginAnew(seenAt: number): Promise<void> {
+    this.era++;
+    await Promise.all(this.#forget().map((feed) => feed.beginAnew(seenAt)));
+  }
+
+  /** Some notifications did not come in. */
+  miss(): void {
+    if (this.isConnected) this.connected();
+    else this.catchUp();
+  }
+
+  /** Forgets all but who waits, and returns the feeds of those. */
+  #forget(): Feed[] {
     this.#globalId = undefined;
     this.#tails.forget();
-    for (const [key, feed] of this.#feeds) {
-      if (!feed.isUsed) this.#feeds.delete(key);
-      else feed.catchUp();
-    }
+    for (const [key, feed] of this.#feeds) if (!feed.isUsed) this.#feeds.delete(key);
     this.#idle.clear();
     if (this.#all && !this.#all.isUsed) this.#all = undefined;
-    this.#all?.catchUp();
+    return [...this.#feeds.values(), ...(this.#all ? [this.#all] : [])];
   }
 
   /** Lets those who wait know: nothing would come any more. */
   close(): void {
     this.#closed = true;
     this.#connection = 0;
-    const feeds = [...this.#feeds.values(), ...(this.#all ? [this.#all] : [])];
-    for (const cursor of feeds.flatMap((feed) => [...feed.cursors])) cursor.fail(new errors.CLOSED());
+    for (const cursor of this.#forget().flatMap((feed) => [...feed.cursors])) cursor.fail(new errors.CLOSED());
     clearInterval(this.#sweeper);
     for (const [timer, resolve] of this.#retries) {
       clearTimeout(timer);
@@ -174,7 +209,6 @@ export class Dispatcher {
     this.#feeds.clear();
     this.#idle.clear();
     this.#all = undefined;
-    this.#tails.forget();
   }
 
   /** What several notifications bring in one turn goes out together: one write for each client. */
@@ -188,12 +222,6 @@ export class Dispatcher {
     const share = Math.ceil(cursorsPerTurn / this.#unflushed.size);
     for (const feed of this.#unflushed) if (!feed.flushSome(share)) this.#unflushed.delete(feed);
     if (this.#unflushed.size > 0) setImmediate(() => this.#flushSome());
-  }
-
-  /** Some did not come in. */
-  #miss(): void {
-    if (this.isConnected) this.connected();
-    else this.catchUp();
   }
 
   async #readFailed(error: unknown, failures: number): Promise<boolean> {
@@ -226,10 +254,11 @@ function feedKey(site: string, channel: string): string {
 }
 
 /** Nothing of it is kept in memory. */
-function globalSource(reader: Pick<Reader, 'readGlobal'>): Source {
+function globalSource(reader: Pick<Reader, 'readGlobal' | 'findPlace'>): Source {
   return {
     read: (after) => reader.readGlobal(after),
     fetch: (after) => reader.readGlobal(after),
+    findPlace: (lastId, mark, at) => reader.findPlace({ site: '', channel: null, lastId, mark, at }),
     recall: () => undefined,
     keep: () => {},
     forget: () => {},

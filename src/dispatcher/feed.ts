@@ -3,40 +3,17 @@ import type { StoredMessage } from '../message.js';
 import type { Notice } from '../notification.js';
 import type { ReadResult } from '../reader.js';
 import type { Cursor } from './cursor.js';
+import type { FeedContext } from './feed-context.js';
+import type { Source } from './source.js';
 import type { Slice } from './tail.js';
 
-/** Where a feed's messages come from: a channel, by message id, or the whole bus, by global id. */
-export interface Source {
-  /**
-   * All that is new as of now. `after`: an id, or -1 for nothing but the last id, -2 for the last message too … Read from
-   * the tables, unless these confirm what is in memory.
-   */
-  read(after: number): Promise<ReadResult>;
-  /** The same, read from the tables. */
-  fetch(after: number): Promise<ReadResult>;
-  /** What is in memory, where that is all that there is between an id and the last one. */
-  recall(after: number, lastId: number): Slice | undefined;
-  /** The next message was published, or a later one. */
-  keep(notice: Notice): void;
-  /** What is in memory may be wrong. */
-  forget(): void;
-  idOf(message: StoredMessage): number;
-}
-
-/** What feeds need of their surroundings. */
-export interface FeedContext {
-  /** 0 while notifications do not come in; else a number that changes with each interruption. */
-  connection(): number;
-  /** Whether nothing is to be given out, until the next connection. */
-  isOff(): boolean;
-  /** Calls the feed's flushSome(), from the end of this turn of the event loop on, until it is done. */
-  flushSoon(feed: Feed): void;
-  /** The feed has a cursor, opened a moment ago. */
-  used(feed: Feed): void;
-  /** The last cursor of the feed was closed: the feed may be forgotten. */
-  idle(feed: Feed): void;
-  /** A read failed; resolves to whether to try again, when it is time to. */
-  readFailed(error: unknown, failures: number): Promise<boolean>;
+/** How far a feed had come in a past that is no more. */
+interface Former {
+  lastId: number | undefined;
+  /** Of the message with this id; 0: it was not seen. */
+  globalId: number;
+  expires: number;
+  seenAt: number;
 }
 
 /** A batch on its way to the cursors. */
@@ -59,6 +36,10 @@ export class Feed {
   readonly cursors = new Set<Cursor>();
   /** The last id dispatched; undefined until a read has told. */
   lastId: number | undefined;
+  /** Another number for each past. */
+  era = 0;
+  /** Where cursors go on that have begun in the last era but not started; null where they stand. */
+  place: Promise<number | null> | undefined;
   /** When the last cursor was closed, in ms of our clock. */
   idleSince = 0;
 
@@ -67,6 +48,11 @@ export class Feed {
   #catchingUp = false;
   #catchUpWanted = false;
   #isBehind = false;
+  /** By what the message with the last id is recognized; 0: it was not seen here. */
+  #lastGlobalId = 0;
+  #lastExpires = 0;
+  /** What is known of the former past, while it is yet to be found out where the channel goes on. */
+  #former: Former | undefined;
   /** Notices that arrived ahead of their turn, by id; undefined for none, because most feeds never have any. */
   #early: Map<number, Notice> | undefined;
   /** Dispatched in this turn of the event loop, not yet handed to the cursors. */
@@ -128,7 +114,7 @@ export class Feed {
       // What is missing is read once somebody comes, not for nobody.
       this.#isBehind ||= id !== this.lastId + 1 || !notice.message;
       if (this.#isBehind) return;
-      this.lastId = id;
+      this.#stand(id, notice);
       this.source.keep(notice);
     } else if (id === this.lastId + 1 && notice.message) {
       this.#dispatch(id, notice, notice.message);
@@ -159,10 +145,10 @@ export class Feed {
     while (this.flushSome(1000)) {}
   }
 
-  /** A cursor has read up to this id, in this connection(). */
-  learn(lastId: number, connection: number): void {
-    if (this.lastId !== undefined) return;
-    this.lastId = lastId;
+  /** A cursor has read up to this id, in this connection(), and found this message last. */
+  learn(lastId: number, connection: number, message?: StoredMessage): void {
+    if (this.lastId !== undefined || this.#former) return;
+    this.#stand(lastId, message);
     this.#syncedIn = connection;
     this.#dispatchEarly();
     const now = this.context.connection();
@@ -173,26 +159,70 @@ export class Feed {
   catchUp(): void {
     this.#catchUpWanted = true;
     this.#isBehind = false;
-    if (!this.#catchingUp && this.lastId !== undefined) void this.#readUntilLast(this.lastId);
+    if (!this.#catchingUp) void this.#readUntilLast();
   }
 
   /** Ids went back: the database was restored, or a standby took over that had not got them all. */
   moveBack(lastId: number): void {
     this.flush();
-    this.lastId = lastId;
+    this.#stand(lastId);
     this.source.forget();
     this.#early = undefined;
     for (const cursor of this.cursors) cursor.moveBack(lastId);
+    this.context.idsWentBack();
   }
 
-  async #readUntilLast(from: number): Promise<void> {
-    this.#catchingUp = true;
+  /**
+   * The past is another one: ids may stand for other messages, even where none has gone back. Finds out where the channel goes
+   * on for those who wait: where they stand, if the last message is still the same; or else after all that was published
+   * before `seenAt` (microseconds of the database's clock), so that what has come since is not missed, and what was restored
+   * does not come again. Resolves when all have been told.
+   */
+  async beginAnew(seenAt: number): Promise<void> {
+    const era = ++this.era;
+    this.flush();
+    // One past may follow another before the place in the first is found.
+    this.#former ??= { lastId: this.lastId, globalId: this.#lastGlobalId, expires: this.#lastExpires, seenAt };
+    const former = this.#former;
+    this.lastId = undefined;
+    this.#isBehind = false;
+    this.#early = undefined;
+    this.source.forget();
+    for (const cursor of this.cursors) cursor.drop();
+    const waiting = [...this.cursors];
+    this.place = this.#findPlace(former, era);
+    const place = await this.place;
+    if (era !== this.era) return;
+    this.#former = undefined;
+    // Nobody has read anything yet: whoever is about to learns of the new past alone.
+    if (former.lastId === undefined) return;
+    if (place !== null) for (const cursor of waiting) cursor.goOn(place);
+    this.#stand(place ?? former.lastId);
+    this.catchUp();
+  }
+
+  async #findPlace({ lastId, globalId, expires, seenAt }: Former, era: number): Promise<number | null> {
+    const mark = globalId === 0 ? undefined : { globalId, expires };
+    for (let failures = 0; era === this.era; ) {
+      try {
+        return await this.source.findPlace(lastId, mark, seenAt);
+      } catch (error) {
+        if (!(await this.context.readFailed(error, ++failures))) break;
+      }
+    }
+    return null;
+  }
+
+  async #readUntilLast(): Promise<void> {
     let failures = 0;
-    for (let after = from; this.#catchUpWanted || this.#early; after = this.lastId ?? after) {
+    while (this.lastId !== undefined && (this.#catchUpWanted || this.#early)) {
+      this.#catchingUp = true;
       this.#catchUpWanted = false;
+      const { era } = this;
       const connection = this.context.connection();
       try {
-        const result = await this.source.fetch(after);
+        const result = await this.source.fetch(this.lastId);
+        if (era !== this.era) continue;
         // Turned off meanwhile, the bus gives out nothing; it begins with a catch-up when it is on again.
         if (this.context.isOff()) break;
         this.#apply(result);
@@ -217,7 +247,7 @@ export class Feed {
     }
     // What is handed over may end before upTo, where the last ones can no longer be read: cursors move on all the same.
     this.flush();
-    this.lastId = upTo;
+    this.#stand(upTo, batch.messages.at(-1));
     for (const cursor of this.cursors) cursor.receive(batch, before, upTo);
   }
 
@@ -242,10 +272,18 @@ export class Feed {
   }
 
   #dispatch(id: number, notice: Notice, message: StoredMessage): void {
-    this.lastId = id;
+    this.#stand(id, message);
     this.source.keep(notice);
     this.#turn.push(message);
     if (this.#turn.length === 1 && this.#round === undefined) this.context.flushSoon(this);
+  }
+
+  /** This is the last id now, and `message`, if it has this id, the last message. */
+  #stand(lastId: number, message?: StoredMessage | Notice): void {
+    const isSeen = message !== undefined && this.source.idOf(message) === lastId;
+    this.lastId = lastId;
+    this.#lastGlobalId = isSeen ? message.globalId : 0;
+    this.#lastExpires = isSeen ? message.expires : 0;
   }
 
   #nextRound(): Round | undefined {

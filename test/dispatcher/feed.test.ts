@@ -1,6 +1,7 @@
 import t from 'tap';
 import { Cursor } from '../../src/dispatcher/cursor.js';
-import { Feed, type FeedContext } from '../../src/dispatcher/feed.js';
+import { Feed } from '../../src/dispatcher/feed.js';
+import type { FeedContext } from '../../src/dispatcher/feed-context.js';
 import { Batch } from '../../src/frame.js';
 import { StoredMessage } from '../../src/message.js';
 import type { ReadResult } from '../../src/reader.js';
@@ -20,6 +21,7 @@ function feedByHand(context: Pick<FeedContext, 'connection' | 'isOff'>): {
     {
       read: () => new Promise((resolve) => reads.push(resolve)),
       fetch: () => new Promise((resolve) => fetches.push(resolve)),
+      findPlace: async () => null,
       recall: () => undefined,
       keep: () => {},
       forget: () => {},
@@ -30,6 +32,7 @@ function feedByHand(context: Pick<FeedContext, 'connection' | 'isOff'>): {
       flushSoon: (feed) => setImmediate(() => feed.flush()),
       used: () => {},
       idle: () => {},
+      idsWentBack: () => {},
       readFailed: async () => false,
     },
   );

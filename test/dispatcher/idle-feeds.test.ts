@@ -13,6 +13,7 @@ function newDispatcher(lastId: number, read?: () => Promise<ChannelResult>) {
     read: read ?? (async () => ({ lastId, upTo: lastId, firstId: 1, batch: new Batch([]), terms })),
     head: async () => ({ lastId, terms }),
     readGlobal: async () => ({ lastId: 0, upTo: 0, batch: new Batch([]) }),
+    findPlace: async () => null,
   };
   const dispatcher = new Dispatcher({ reader, onTrouble: () => {} });
   t.teardown(() => dispatcher.close());
@@ -37,7 +38,7 @@ function newDispatcher(lastId: number, read?: () => Promise<ChannelResult>) {
 
 function notice(channel: string, id: number) {
   const message = new StoredMessage(id, id, '', channel, null, '0', Number.MAX_SAFE_INTEGER);
-  return { globalId: id, messageId: id, site: '', channel, version: 1, firstId: 1, message };
+  return { globalId: id, messageId: id, site: '', channel, version: 1, firstId: 1, expires: 0, message };
 }
 
 t.test('however many channels are asked for and left, a node keeps 20,000 of them', async (t) => {

@@ -15,7 +15,7 @@ function message(messageId: number, length: number): StoredMessage {
 
 function notice(messageId: number, length: number, version = 1): Notice {
   const ids = { globalId: messageId, messageId, version, firstId: 1 };
-  return { ...ids, site: '', channel: '/a', message: message(messageId, length) };
+  return { ...ids, site: '', channel: '/a', expires: never, message: message(messageId, length) };
 }
 
 function page(after: number, upTo: number, length: number, version = 1): ChannelResult {

@@ -40,7 +40,7 @@ t.test('schema_damage() knows of every trigger and every key, and of none in a n
     `select format('alter table %s drop constraint %I', conrelid::regclass, conname) as drop from pg_constraint
     where connamespace = 'message_bus'::regnamespace and contype in ('p', 'u') and conrelid::regclass::text !~ 'schema_migration'`,
   );
-  t.equal(triggers.length, 2);
+  t.equal(triggers.length, 8);
   t.ok(keys.length > 10);
   const before = await describeSchema(database, 'message_bus');
   const { client, value } = await openSession(t, database.url);

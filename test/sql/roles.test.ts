@@ -303,6 +303,8 @@ t.test('each right of the role of nodes is needed', async (t) => {
     relay: () => coded(session.value(`select message_bus.relay('node')`)),
     read_channels: () => bus.backlog('/a'),
     read_heads: () => bus.lastId('/a'),
+    // What a bus makes of it is tested with restores.
+    find_places: () => coded(session.value(`select message_bus.find_places('{}', '{}', '{}', '{}', '{}', 0)`)),
     read_global: () => bus.globalBacklog(),
     read_message: () => bus.getMessage('/a', 1),
     shrink_backlogs: () => coded(session.value(`select message_bus.shrink_backlogs('{}', 'publish', 'fail', 'test')`)),

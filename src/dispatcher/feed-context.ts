@@ -1,0 +1,19 @@
+import type { Feed } from './feed.js';
+
+/** What feeds need of their surroundings. */
+export interface FeedContext {
+  /** 0 while notifications do not come in; else a number that changes with each interruption. */
+  connection(): number;
+  /** Whether nothing is to be given out, until the next connection. */
+  isOff(): boolean;
+  /** Calls the feed's flushSome(), from the end of this turn of the event loop on, until it is done. */
+  flushSoon(feed: Feed): void;
+  /** The feed has a cursor, opened a moment ago. */
+  used(feed: Feed): void;
+  /** The last cursor of the feed was closed: the feed may be forgotten. */
+  idle(feed: Feed): void;
+  /** The last id has gone back. */
+  idsWentBack(): void;
+  /** A read failed; resolves to whether to try again, when it is time to. */
+  readFailed(error: unknown, failures: number): Promise<boolean>;
+}

@@ -1,0 +1,146 @@
+import type { Database } from '../database/database.js';
+import { errors } from '../errors.js';
+import type { Notice } from '../notification.js';
+import type { Terms } from '../reader.js';
+
+/** A message by which a past is recognized. */
+export type Landmark = Pick<Notice, 'globalId' | 'site' | 'channel' | 'messageId' | 'version' | 'expires'>;
+
+/** What the database says of itself. */
+export interface BusState {
+  notifyChannel: string;
+  notifyKey: Uint8Array;
+  incarnation: string;
+  home: string;
+  /** Whether ids may stand for other messages now than those that this node knows by them. */
+  isAnotherPast: boolean;
+  /** The last global id that there is. */
+  globalId: number;
+  /** Its message; undefined where it can no longer be read. */
+  landmark: Landmark | undefined;
+  terms: Terms;
+  /** For how long messages can be read that name no age of their own, in microseconds. */
+  maxAge: number;
+}
+
+/** See node_state() in sql/internal/node.sql. */
+interface StateRow {
+  notify_channel: string | null;
+  notify_key: Uint8Array;
+  incarnation: string;
+  home: string;
+  is_known: boolean | null;
+  global_id: number;
+  site: string | null;
+  channel: string | null;
+  message_id: number | null;
+  version: number;
+  expires: number | null;
+  now: number;
+  max_age: number;
+}
+
+/**
+ * Knows which past of the bus this node has seen, and asks whether the database still has it. It has another one after a
+ * restore, for example: its ids then count other messages, and a node that goes on with its own would be deaf.
+ *
+ * The past is another one if the id of the incarnation is; if the last message that this node has seen is no longer there
+ * as it was; or if the database has another home, and nothing shows that this message is still there.
+ */
+export class Past {
+  #known: Pick<BusState, 'incarnation' | 'home'> | undefined;
+  #landmark: Landmark | undefined;
+  #seenAt = 0;
+  /** The database's clock minus ours, in microseconds: at most this. */
+  #ahead = 0;
+  /** For how long messages can be read that name no age of their own, in microseconds. */
+  #maxAge = 0;
+  #isInDoubt = false;
+  /** Raised by learn(). */
+  #generation = 0;
+
+  constructor(private readonly database: Database) {}
+
+  /**
+   * When the last message was published that this node knows of, or the database last said that all is as it was, in
+   * microseconds of the database's clock: what was published later, this node has not seen.
+   */
+  get seenAt(): number {
+    return this.#seenAt;
+  }
+
+  /** A notification of this message came in, after those of all that come before it. */
+  note(notice: Landmark): void {
+    if (this.#isInDoubt) return;
+    this.#landmark = notice;
+    // A message may have an age of its own; but it was not published later than now.
+    const publishedAt = Math.min(notice.expires - this.#maxAge, performance.now() * 1000 + this.#ahead);
+    this.#seenAt = Math.max(this.#seenAt, publishedAt);
+  }
+
+  /** What comes in from now on, until the database has been asked, may be of another past. */
+  doubt(): void {
+    this.#isInDoubt = true;
+  }
+
+  /**
+   * Asks the database. Resolves to undefined if learn() was called meanwhile, because the answer may be of before.
+   *
+   * @throws POSTBUS_NO_SCHEMA
+   */
+  async ask(): Promise<BusState | undefined> {
+    const { database } = this;
+    const generation = this.#generation;
+    const seen = this.#landmark;
+    const askedAt = performance.now();
+    const [row] = await database.read<StateRow>(
+      `select notify_channel, notify_key, incarnation, home, is_known, global_id, site, channel, message_id, version, expires, now, max_age
+        from ${database.name('node_state')}($1, $2, $3, $4, $5, $6)`,
+      [seen?.globalId, seen?.site, seen?.channel, seen?.messageId, seen?.version, seen?.expires],
+    );
+    if (!row?.notify_channel) throw new errors.NO_SCHEMA(database.schema);
+    if (generation !== this.#generation) return undefined;
+    return {
+      notifyChannel: row.notify_channel,
+      notifyKey: row.notify_key,
+      incarnation: row.incarnation,
+      home: row.home,
+      isAnotherPast: this.#isAnother(row),
+      globalId: row.global_id,
+      landmark: landmarkOf(row),
+      terms: { version: row.version, now: row.now, askedAt },
+      maxAge: row.max_age,
+    };
+  }
+
+  /** From here on, what is in the database is what this node knows. */
+  learn(state: BusState): void {
+    this.#generation++;
+    if (state.isAnotherPast) {
+      this.#landmark = undefined;
+      this.#seenAt = 0;
+    }
+    this.confirm(state);
+  }
+
+  /** The past is the one that this node knows. Only its home may be another one. */
+  confirm({ incarnation, home, landmark, terms, maxAge }: BusState): void {
+    this.#known = { incarnation, home };
+    this.#isInDoubt = false;
+    this.#seenAt = Math.max(this.#seenAt, terms.now);
+    this.#ahead = terms.now - terms.askedAt * 1000;
+    this.#maxAge = maxAge;
+    if (landmark && landmark.globalId > (this.#landmark?.globalId ?? 0)) this.#landmark = landmark;
+  }
+
+  #isAnother({ incarnation, home, is_known }: StateRow): boolean {
+    if (this.#known === undefined) return false;
+    if (incarnation !== this.#known.incarnation || is_known === false) return true;
+    return home !== this.#known.home && !is_known;
+  }
+}
+
+function landmarkOf({ global_id: globalId, site, channel, message_id: messageId, version, expires }: StateRow) {
+  if (site === null || channel === null || messageId === null || expires === null) return undefined;
+  return { globalId, site, channel, messageId, version, expires };
+}

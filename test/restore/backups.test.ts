@@ -1,0 +1,77 @@
+import t from 'tap';
+import { Backup, type Way } from '../helpers/backup.js';
+import { createDatabase } from '../helpers/database.js';
+import { until } from '../helpers/until.js';
+import { isGap, publish, startReaders, texts } from './readers.js';
+
+const ways: Way[] = [
+  'the schema is dropped and restored',
+  'tables are truncated and filled',
+  'rows are deleted and filled',
+];
+
+for (const way of ways) {
+  t.test(`a backup is restored under running nodes (${way}): all are told, and go on`, async (t) => {
+    const database = await createDatabase(t);
+    const backup = new Backup(database);
+    const readers = await startReaders(t, database);
+    const { bus, cache, told } = readers;
+    await cache.set('key', 'before');
+    await publish(database, '/a', 'kept', 10);
+    await backup.take();
+    await cache.set('key', 'undone');
+    await publish(database, '/a', 'undone', 10);
+    await readers.untilAllHave('undone 10');
+    told.length = 0;
+
+    await backup.restore(way);
+    await publish(database, '/a', 'new', 5);
+    await readers.untilAllHave('new 5');
+    for (const list of readers.messages()) {
+      t.strictSame(list, [...texts('kept', 10), ...texts('undone', 10), ...texts('new', 5)]);
+    }
+    t.strictSame(readers.own.filter(isGap), [{ channel: '/a', after: 20, firstId: 11 }]);
+    t.match(readers.all.filter(isGap), [{ channel: null, after: 22, firstId: 12 }]);
+    await until(() => bus.isConnected, 'it is connected');
+    t.equal(told.at(-1), 'connected');
+    t.ok(told.length > 1, 'and were lost in between');
+    t.equal(readers.warnings().length, 1, 'the log says it once');
+    t.equal(cache.get('key'), undefined, 'the cache knows nothing');
+    await cache.set('key', 'after');
+    t.equal(cache.get('key'), 'after');
+    await publish(database, '/a', 'later', 1);
+    await readers.untilAllHave('later 1');
+  });
+}
+
+t.test('a backup is restored, and ids have overtaken those of before in the same moment', async (t) => {
+  const database = await createDatabase(t);
+  const backup = new Backup(database);
+  const readers = await startReaders(t, database);
+  await publish(database, '/a', 'kept', 10);
+  await backup.take();
+  await publish(database, '/a', 'undone', 10);
+  await readers.untilAllHave('undone 10');
+  await backup.restore(
+    'tables are truncated and filled',
+    `select message_bus.publish('/a', to_jsonb('new ' || i)) from generate_series(1, 30) i`,
+  );
+  await readers.untilAllHave('new 30');
+  for (const list of readers.messages()) {
+    t.strictSame(list, [...texts('kept', 10), ...texts('undone', 10), ...texts('new', 30)]);
+  }
+  t.strictSame(readers.own.filter(isGap), [{ channel: '/a', after: 20, firstId: 11 }]);
+});
+
+t.test('the same backup again, when nothing was published since: nobody is told of anything', async (t) => {
+  const database = await createDatabase(t);
+  const backup = new Backup(database);
+  const readers = await startReaders(t, database);
+  await publish(database, '/a', 'kept', 10);
+  await readers.untilAllHave('kept 10');
+  await backup.take();
+  await backup.restore('rows are deleted and filled');
+  await publish(database, '/a', 'new', 5);
+  await readers.untilAllHave('new 5');
+  t.strictSame(readers.own, [...texts('kept', 10), ...texts('new', 5)]);
+});
