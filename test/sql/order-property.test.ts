@@ -149,7 +149,7 @@ t.test('within a channel, global ids rise with message ids, whatever transaction
       done.length = 0;
       seen = Number((await query('select max(global_id) as id from message_bus.global_ring'))[0]?.id);
     }),
-    { numRuns: 80, endOnFailure: true },
+    { numRuns: 50, endOnFailure: true },
   );
   const messages = await query<{ data: number; global_id: string }>(
     'select data, global_id from message_bus.global_backlog()',
