@@ -1,10 +1,10 @@
 import { chmodSync, lstatSync, mkdirSync, mkdtempSync, readdirSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { type Account, actingAs } from './account.js';
+import type { Account } from './account.js';
 import type { Binaries } from './binaries.js';
 import { Failure } from './errors.js';
 import { giveTo, giveTreeTo } from './give-away.js';
-import { readPlainFile, refusal } from './own-files.js';
+import { inPlainFolder, readPlainFile, refusal } from './own-files.js';
 import { readPassword } from './private-files.js';
 import type { ServerLog } from './server-log.js';
 import { nameForPostgres, spawnOnData } from './spawn-on-data.js';
@@ -30,24 +30,21 @@ export async function prepareData(options: DataFolder): Promise<string> {
     if (name.startsWith(initFolders)) removeTree(join(folder, name));
   }
   const password = readPassword(folder);
-  if (isMissingOrEmpty(data, account)) {
+  if (isMissingOrEmpty(data)) {
     const init = mkdtempSync(join(folder, initFolders));
     await initialize(init, password, options);
     renameSync(join(init, 'data'), data);
     removeTree(init);
   }
   const isRoots = account !== undefined && lstatSync(data).uid !== account.uid;
-  // Looked at as whoever owns the data, because they may have put anything there.
-  actingAs(isRoots ? undefined : account, () => checkVersion(data, options.binaries.major));
+  checkVersion(data, options.binaries.major);
   // Root may have copied them here.
   if (isRoots) giveTreeTo(account, data);
   return password;
 }
 
-function isMissingOrEmpty(data: string, account: Account | undefined): boolean {
-  const there = lstatSync(data, { throwIfNoEntry: false });
-  if (there === undefined) return true;
-  return actingAs(there.uid === 0 ? undefined : account, () => readdirSync(data).length === 0);
+function isMissingOrEmpty(data: string): boolean {
+  return (inPlainFolder(data, (inside) => readdirSync(inside)) ?? []).length === 0;
 }
 
 /** Done beside the place where the data will be, so that there they are complete or not at all. */
@@ -93,7 +90,9 @@ function localeProvider(major: string): string[] {
 }
 
 function checkVersion(data: string, major: string): void {
-  const version = readPlainFile(join(data, 'PG_VERSION'))?.trim();
+  // Whoever owns the data may have put anything there. Root follows none of it; the owner may not even get as far as here,
+  // where the folder above is root's alone.
+  const version = inPlainFolder(data, (inside) => readPlainFile(join(inside, 'PG_VERSION')))?.trim();
   // Nothing of another file is shown.
   if (version === undefined || !/^\d{1,3}(\.\d{1,3})?$/.test(version)) {
     throw refusal(data, 'is neither empty nor made by Postgres');

@@ -33,6 +33,17 @@ export function openPlainFolder(path: string): number | undefined {
   return openNoFollow(path, O_RDONLY | O_DIRECTORY | O_NONBLOCK);
 }
 
+/** Does something in a folder that is no link to one, by a path that leads to that very folder. Undefined if nothing is there. */
+export function inPlainFolder<Result>(path: string, action: (inside: string) => Result): Result | undefined {
+  const folder = openPlainFolder(path);
+  if (folder === undefined) return undefined;
+  try {
+    return action(pathOfOpen(folder, path));
+  } finally {
+    closeSync(folder);
+  }
+}
+
 /**
  * The path of an open folder, which leads to that very folder whatever happens to its name meanwhile. Where the system has no
  * /proc, the name has to do.
