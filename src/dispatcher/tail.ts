@@ -34,6 +34,8 @@ export class Tail {
   #start = 0;
   /** None of them passes its age before. */
   #expires = Number.POSITIVE_INFINITY;
+  /** The messages that are left out had all passed their age by then: before, if the clock goes back, they can be read again. */
+  #goneAt = 0;
   /** Slices that were asked for, by their beginning: those who ask for the same are sent the same bytes. */
   #slices: Map<number, Slice> | undefined;
   #sliceBytes = 0;
@@ -90,12 +92,14 @@ export class Tail {
     }
     for (const message of known) bytes -= sizeOf(message);
     for (const message of this.#messages) bytes += sizeOf(message);
+    if (batch.messages.length < upTo - from) this.#goneAt = Math.max(this.#goneAt, terms.now);
     for (const { expires } of batch.messages) this.#expires = Math.min(this.#expires, expires);
     this.#trim(bytes);
   }
 
   /** What can be read after an id at this time; undefined where it does not hold all of it. A page, as a read is. */
   slice(after: number, now: number): Slice | undefined {
+    if (now < this.#goneAt) this.forget();
     if (!this.covers(after) || after > this.#upTo) return undefined;
     if (now >= this.#expires) this.#expire(now);
     const from = Math.max(after, this.#from);
@@ -127,6 +131,7 @@ export class Tail {
 
   /** The same where only this can be said of the time: it is not later. Nothing may be about to pass its age. */
   sliceBefore(after: number, now: number): Slice | undefined {
+    if (this.tails.time < this.#goneAt) this.forget();
     return now < this.#expires ? this.slice(after, now) : undefined;
   }
 
@@ -162,6 +167,7 @@ export class Tail {
     this.#messages = [];
     this.#start = 0;
     this.#expires = Number.POSITIVE_INFINITY;
+    this.#goneAt = 0;
     this.#grow(-this.#bytes);
     return ownSize;
   }
@@ -193,6 +199,7 @@ export class Tail {
     for (const message of this.#messages.slice(this.#start)) {
       if (message.expires <= now) {
         freed += sizeOf(message);
+        this.#goneAt = Math.max(this.#goneAt, message.expires);
       } else {
         kept.push(message);
         this.#expires = Math.min(this.#expires, message.expires);

@@ -21,6 +21,11 @@ export class Tails {
     return this.#bytes;
   }
 
+  /** What the database's clock shows, by its last answer. */
+  get time(): number {
+    return performance.now() * 1000 + this.#ahead;
+  }
+
   /** Surely not before what the database's clock shows. */
   get latestTime(): number {
     return performance.now() * 1000 + this.#ahead + margin;

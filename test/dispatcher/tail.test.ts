@@ -122,3 +122,40 @@ t.test('a slice is a page, and its next one follows on it', async (t) => {
     Array.from({ length: 30 }, (_, i) => i + 1),
   );
 });
+
+t.test('what had passed its age is read again after the clock of the database has gone back', async (t) => {
+  const second = 1_000_000;
+  const tails = new Tails();
+  const answered = (now: number) => ({ version: 1, now, askedAt: performance.now() });
+  const expiring = (id: number, expires: number) => new StoredMessage(id, id, '', '/a', null, '1', expires);
+  const noticeOf = (message: StoredMessage): Notice => ({
+    ...notice(message.messageId, 1),
+    expires: message.expires,
+    message,
+  });
+
+  // Expired here.
+  const own = new Tail(tails);
+  tails.admitsAnswer(answered(10 * second));
+  own.append(noticeOf(expiring(1, 100 * second)));
+  own.append(noticeOf(expiring(2, 900 * second)));
+  const ids = (tail: Tail, now: number) => tail.slice(0, now)?.batch.messages.map(({ messageId }) => messageId);
+  t.strictSame(ids(own, 50 * second), [1, 2]);
+  t.strictSame(ids(own, 200 * second), [2]);
+  t.strictSame(ids(own, 150 * second), [2], 'it is gone all the same');
+  t.equal(ids(own, 60 * second), undefined, 'it is back: read it');
+
+  // Expired when it was read.
+  const read = new Tail(tails);
+  const page = { lastId: 2, upTo: 2, firstId: 1, batch: new Batch([expiring(2, 900 * second)]) };
+  read.add(0, { ...page, terms: answered(200 * second) });
+  t.strictSame(ids(read, 201 * second), [2]);
+  t.equal(ids(read, 199 * second), undefined);
+
+  // The same for those who do not ask: as soon as any answer tells of the clock.
+  const recalled = new Tail(tails);
+  recalled.add(0, { ...page, terms: answered(200 * second) });
+  t.ok(recalled.sliceBefore(0, tails.latestTime));
+  tails.admitsAnswer(answered(60 * second));
+  t.equal(recalled.sliceBefore(0, tails.latestTime), undefined);
+});
