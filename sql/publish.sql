@@ -53,10 +53,11 @@ begin
         last_published_at = clock_timestamp()
       returning c.id, c.last_id, c.ring_size, c.last_published_at into id, last_id, slots, published;
   end if;
-  if reaches_far then
-    perform check_reach(publish.max_backlog_size, publish.max_backlog_age);
-  end if;
-  if slots < keep or last_id = 1 then
+  -- One condition for what is rare: each takes time to make ready.
+  if slots < keep or last_id = 1 or reaches_far then
+    if reaches_far then
+      perform check_reach(publish.max_backlog_size, publish.max_backlog_age);
+    end if;
     if last_id = 1 then
       last_id := skip_forgotten(id, 1);
     end if;
