@@ -1,5 +1,6 @@
 -- Asked by every node again and again: publishes a batch of what waits, where it falls to this node. part says what to do next:
---   never    the relay never was on: to ask again is in vain, until the settings change
+--   never    nothing waits, and the relay never was on: there is nothing to ask for before a node hears that the settings have
+--            changed, or of messages that were left to the nodes (see lock_or_relay)
 --   off      the relay is off, and nothing waits; a transaction may still be open that put something down before
 --   other    another node relays; it lost that right when it has not asked for a second
 --   idle     this node relays; whatever waited is published, as far as it can be
