@@ -12,6 +12,7 @@ const nodeFunctions = [
   'read_heads',
   'read_global',
   'read_message',
+  'find_places',
 ];
 
 // An orchestrator that asks wants an answer soon, even if the database gives none. Whatever comes later is told to who asks next.

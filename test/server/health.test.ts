@@ -152,6 +152,7 @@ t.test('a role that lacks a right of nodes', async (t) => {
     'read_channels',
     'read_global',
     'read_message',
+    'find_places',
   ]);
   const app = await openServer(t, url);
   t.match(await readiness(app), { status: 503, body: { code: 'POSTBUS_NO_PERMISSION' } });
