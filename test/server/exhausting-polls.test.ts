@@ -31,7 +31,7 @@ t.test(
   async (t) => {
     const { url: database, query } = await createDatabase(t);
     const server = await startServer(t, ['--max-waiting-channels', '10000'], {
-      env: { DATABASE_URL: database, NODE_OPTIONS: '--max-old-space-size=80' },
+      env: { DATABASE_URL: database, NODE_OPTIONS: '--max-old-space-size=96' },
     });
     const { url } = server;
     const publish = (data: string) => query(`select message_bus.publish('/news', to_jsonb($1::text))`, [data]);
