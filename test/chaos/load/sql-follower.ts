@@ -7,6 +7,8 @@ import { Reader } from '../accounting/reader.js';
 export class SqlFollower {
   readonly reader = new Reader({ name: 'follower in SQL' });
   #last = 0;
+  #publishedAt = '-infinity';
+  #incarnation: string | undefined;
   #isStopped = false;
   readonly #running: Promise<void>;
 
@@ -47,8 +49,8 @@ export class SqlFollower {
       failure = error;
     });
     await client.connect();
-    const { rows } = await client.query('select message_bus.notify_channel() as name');
-    await client.query(`listen ${client.escapeIdentifier(String(rows[0]?.name))}`);
+    const name = await askName(client);
+    await client.query(`listen ${client.escapeIdentifier(name)}`);
     let readAt = 0;
     while (!this.#isStopped) {
       if (failure) throw failure;
@@ -56,6 +58,7 @@ export class SqlFollower {
         isNews = false;
         readAt = Date.now();
         await this.#catchUp(client);
+        if ((await askName(client)) !== name) throw new Error('the bus notifies on another channel now');
       } else {
         await delay(5);
       }
@@ -63,13 +66,43 @@ export class SqlFollower {
   }
 
   async #catchUp(client: pg.Client): Promise<void> {
-    const text = `select global_id::float8 as "globalId", message_id::float8 as "messageId", channel, site_id as "siteId", data
-      from message_bus.global_backlog($1)`;
+    const text = `
+      select i.incarnation, g.global_id::float8 as "globalId", g.message_id::float8 as "messageId", g.channel,
+        g.site_id as "siteId", g.data, g.published_at::text as "publishedAt"
+      from message_bus.incarnation() i(incarnation) left join message_bus.global_backlog($1) g on true`;
     const { rows } = await client.query(text, [this.#last]);
     const at = Date.now();
-    for (const { globalId, messageId, channel, siteId, data } of rows) {
+    const { incarnation } = rows[0];
+    if (this.#incarnation !== undefined && incarnation !== this.#incarnation) {
+      await this.#findPlace(client);
+      this.#incarnation = incarnation;
+      await this.#catchUp(client);
+      return;
+    }
+    this.#incarnation = incarnation;
+    for (const { globalId, messageId, channel, siteId, data, publishedAt } of rows) {
+      // The row of a bus that has nothing new.
+      if (globalId === null) continue;
       this.#last = globalId;
+      this.#publishedAt = publishedAt;
       this.reader.receive({ globalId, messageId, channel, siteId, ...identify(data), at });
     }
   }
+
+  /** The ids may count other messages now. */
+  async #findPlace(client: pg.Client): Promise<void> {
+    const known = `select from message_bus.global_backlog($1) where global_id = $1 + 1 and published_at = $2`;
+    if ((await client.query(known, [this.#last - 1, this.#publishedAt])).rowCount === 1) return;
+    this.reader.gaps.push(`found another past after ${this.#last}`);
+    const place = `
+      select coalesce(min(global_id) - 1, (select max(global_id) from message_bus.global_backlog()), 0)::float8 as place
+      from message_bus.global_backlog() where published_at > $1`;
+    const { rows } = await client.query(place, [this.#publishedAt]);
+    this.#last = rows[0].place;
+  }
+}
+
+async function askName(client: pg.Client): Promise<string> {
+  const { rows } = await client.query('select message_bus.notify_channel() as name');
+  return String(rows[0].name);
 }
