@@ -42,10 +42,7 @@ export class PoolQueries {
 
   /** Whatever fails ends the connection, and with it a transaction that is open on it. */
   async withClient<Result>(run: (client: pg.PoolClient) => Promise<Result>): Promise<Result> {
-    const client = await this.pool.connect();
-    // The query that is under way fails of it, too; but unheard, the event would end the process.
-    const ignore = () => {};
-    client.on('error', ignore);
+    const client = await this.#take();
     let hasFailed = true;
     try {
       const result = await run(client);
@@ -55,6 +52,21 @@ export class PoolQueries {
       client.off('error', ignore);
       client.release(hasFailed);
     }
+  }
+
+  /**
+   * By a callback: a connection may be there and be ended in one piece of data, and the event of its end comes before whoever waits
+   * for a promise.
+   */
+  #take(): Promise<pg.PoolClient> {
+    return new Promise((resolve, reject) => {
+      this.pool.connect((error, client) => {
+        // The query that is under way fails of it, too; but unheard, the event would end the process.
+        client?.on('error', ignore);
+        if (client) resolve(client);
+        else reject(error);
+      });
+    });
   }
 
   /**
@@ -97,3 +109,5 @@ export class PoolQueries {
 function isTimeout(error: unknown): boolean {
   return error instanceof Error && error.message === 'Query read timeout';
 }
+
+function ignore(): void {}

@@ -25,8 +25,8 @@ export class Reader {
   readonly isSlow: boolean;
   /** Since the last restore. */
   received: Received[] = [];
-  /** What it was told of gaps, since the last restore. */
-  gaps: string[] = [];
+  /** What it was told of gaps. */
+  readonly gaps: string[] = [];
   /** Whatever else it complains of. */
   readonly complaints: string[] = [];
   reconnects = 0;
@@ -55,7 +55,6 @@ export class Reader {
   beginAnew(from: number): void {
     for (const message of this.received) this.#past.add(keyOf(message));
     this.received = [];
-    this.gaps = [];
     this.from = from;
   }
 

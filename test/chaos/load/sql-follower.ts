@@ -9,6 +9,7 @@ export class SqlFollower {
   #last = 0;
   #publishedAt = '-infinity';
   #incarnation: string | undefined;
+  #isConnected = false;
   #isStopped = false;
   readonly #running: Promise<void>;
 
@@ -42,6 +43,7 @@ export class SqlFollower {
   async #follow(client: pg.Client): Promise<void> {
     let isNews = true;
     let failure: Error | undefined;
+    this.#isConnected = false;
     client.on('notification', () => {
       isNews = true;
     });
@@ -73,13 +75,16 @@ export class SqlFollower {
     const { rows } = await client.query(text, [this.#last]);
     const at = Date.now();
     const { incarnation } = rows[0];
-    if (this.#incarnation !== undefined && incarnation !== this.#incarnation) {
-      await this.#findPlace(client);
+    const isSame = this.#incarnation === incarnation;
+    if (this.#last > 0 && !(isSame && this.#isConnected)) {
+      await this.#findPlace(client, isSame);
       this.#incarnation = incarnation;
+      this.#isConnected = true;
       await this.#catchUp(client);
       return;
     }
     this.#incarnation = incarnation;
+    this.#isConnected = true;
     for (const { globalId, messageId, channel, siteId, data, publishedAt } of rows) {
       // The row of a bus that has nothing new.
       if (globalId === null) continue;
@@ -89,10 +94,14 @@ export class SqlFollower {
     }
   }
 
-  /** The ids may count other messages now. */
-  async #findPlace(client: pg.Client): Promise<void> {
-    const known = `select from message_bus.global_backlog($1) where global_id = $1 + 1 and published_at = $2`;
-    if ((await client.query(known, [this.#last - 1, this.#publishedAt])).rowCount === 1) return;
+  /** The ids may count other messages now. Data files that were put back have the incarnation that they had. */
+  async #findPlace(client: pg.Client, isSameIncarnation: boolean): Promise<void> {
+    const look = `
+      select (select max(global_id) from message_bus.global_backlog($1 - 1)) >= $1 as "isReached",
+        (select published_at = $2 from message_bus.global_backlog($1 - 1) where global_id = $1) as "isKnown"`;
+    const { rows: found } = await client.query(look, [this.#last, this.#publishedAt]);
+    const { isReached, isKnown } = found[0];
+    if (isKnown === true || (isKnown === null && isReached === true && isSameIncarnation)) return;
     this.reader.gaps.push(`found another past after ${this.#last}`);
     const place = `
       select coalesce(min(global_id) - 1, (select max(global_id) from message_bus.global_backlog()), 0)::float8 as place

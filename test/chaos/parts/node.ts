@@ -13,6 +13,7 @@ export class ChaosNode {
   /** What its subscriber to all channels receives; each start goes on from where the one before got to. */
   readonly reader: Reader;
   #child: ChildProcess | undefined;
+  #isStopping = false;
 
   private constructor(
     readonly name: string,
@@ -60,7 +61,12 @@ export class ChaosNode {
         else if (report.type === 'received') this.reader.receive(...report.messages);
         else this.reader.gaps.push(`was told of a gap after ${report.after} before ${report.firstId}`);
       });
-      child.once('exit', (code, signal) => reject(new Error(`${this.name} ended with ${code ?? signal}`)));
+      child.once('exit', (code, signal) => {
+        reject(new Error(`${this.name} ended with ${code ?? signal}`));
+        if (this.#child === child && !this.#isStopping) {
+          this.reader.complaints.push(`its node ended by itself, with ${code ?? signal}`);
+        }
+      });
     });
     await ready;
   }
@@ -70,11 +76,13 @@ export class ChaosNode {
     const child = this.#child;
     if (!child) return;
     const exited = once(child, 'exit');
+    this.#isStopping = true;
     child.kill('SIGTERM');
     const forced = setTimeout(() => child.kill('SIGKILL'), 15_000);
     const [code] = await exited;
     clearTimeout(forced);
     this.#child = undefined;
+    this.#isStopping = false;
     if (code !== 0) this.reader.complaints.push(`its node did not end by itself after SIGTERM, but with ${code}`);
   }
 

@@ -7,6 +7,7 @@ import { listeners } from './listeners.js';
 import { nodesKilled, nodesStopped, rollingRestart } from './nodes.js';
 import { outage } from './outage.js';
 import { queueFull } from './queue-full.js';
+import { restores } from './restores.js';
 import type { Scenario } from './scenario.js';
 import { slowReaders, slowSenders } from './slow.js';
 import { soak } from './soak.js';
@@ -25,5 +26,6 @@ export const scenarios: readonly Scenario[] = [
   diskFull,
   queueFull,
   clockSteps,
+  ...restores,
   soak,
 ];
