@@ -197,7 +197,8 @@ export class Feed {
     // Nobody has read anything yet: whoever is about to learns of the new past alone.
     if (former.lastId === undefined) return;
     if (place !== null) for (const cursor of waiting) cursor.goOn(place);
-    this.#stand(place ?? former.lastId);
+    if (place === null) this.lastId = former.lastId;
+    else this.#stand(place);
     this.catchUp();
   }
 
@@ -247,7 +248,8 @@ export class Feed {
     }
     // What is handed over may end before upTo, where the last ones can no longer be read: cursors move on all the same.
     this.flush();
-    this.#stand(upTo, batch.messages.at(-1));
+    // Where nothing is new, the last message is the one that is known.
+    if (upTo !== before || batch.messages.length > 0) this.#stand(upTo, batch.messages.at(-1));
     for (const cursor of this.cursors) cursor.receive(batch, before, upTo);
   }
 

@@ -71,10 +71,13 @@ export class Lookout {
 
   /** A notification told of these messages. */
   announce(notices: Notice[]): void {
-    if (this.#held) {
-      this.#held.push(notices);
-      return;
-    }
+    // A restore may have put back more than was known: what comes before these is not what follows then.
+    if (!this.#held && notices[0] && !this.#past.comesNext(notices[0])) this.doubt();
+    if (this.#held) this.#held.push(notices);
+    else this.#pass(notices);
+  }
+
+  #pass(notices: Notice[]): void {
     const last = notices.at(-1);
     // Old ones are sent again, or the past is another one.
     if (!this.options.dispatcher.announce(notices)) this.doubt();
@@ -105,7 +108,7 @@ export class Lookout {
       clearTimeout(timer);
       if (this.#held !== held) return;
       this.#held = undefined;
-      for (const notices of held) this.announce(notices);
+      for (const notices of held) this.#pass(notices);
     });
   }
 

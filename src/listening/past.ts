@@ -50,6 +50,8 @@ interface StateRow {
 export class Past {
   #known: Pick<BusState, 'incarnation' | 'home'> | undefined;
   #landmark: Landmark | undefined;
+  /** The last global id, as a notification or the database has told. */
+  #globalId = 0;
   #seenAt = 0;
   /** The database's clock minus ours, in microseconds: at most this. */
   #ahead = 0;
@@ -69,10 +71,16 @@ export class Past {
     return this.#seenAt;
   }
 
+  /** Whether no global id is left out before this message. */
+  comesNext({ globalId }: Landmark): boolean {
+    return globalId <= this.#globalId + 1;
+  }
+
   /** A notification of this message came in, after those of all that come before it. */
   note(notice: Landmark): void {
     if (this.#isInDoubt) return;
     this.#landmark = notice;
+    this.#globalId = Math.max(this.#globalId, notice.globalId);
     // A message may have an age of its own; but it was not published later than now.
     const publishedAt = Math.min(notice.expires - this.#maxAge, performance.now() * 1000 + this.#ahead);
     this.#seenAt = Math.max(this.#seenAt, publishedAt);
@@ -118,15 +126,17 @@ export class Past {
     this.#generation++;
     if (state.isAnotherPast) {
       this.#landmark = undefined;
+      this.#globalId = 0;
       this.#seenAt = 0;
     }
     this.confirm(state);
   }
 
   /** The past is the one that this node knows. Only its home may be another one. */
-  confirm({ incarnation, home, landmark, terms, maxAge }: BusState): void {
+  confirm({ incarnation, home, globalId, landmark, terms, maxAge }: BusState): void {
     this.#known = { incarnation, home };
     this.#isInDoubt = false;
+    this.#globalId = Math.max(this.#globalId, globalId);
     this.#seenAt = Math.max(this.#seenAt, terms.now);
     this.#ahead = terms.now - terms.askedAt * 1000;
     this.#maxAge = maxAge;

@@ -10,15 +10,18 @@ export type Way =
   | 'tables are truncated and filled'
   | 'rows are deleted and filled';
 
-/** What pg_dump keeps of a bus, kept in the schema `backup` of the same database: no pg_dump is needed. */
+/** What pg_dump keeps of a bus, kept in a schema of the same database: no pg_dump is needed. */
 export class Backup {
-  constructor(private readonly database: TestDatabase) {}
+  constructor(
+    private readonly database: TestDatabase,
+    private readonly schema = 'backup',
+  ) {}
 
   async take(): Promise<void> {
-    const copies = tables.map((table) => `create table backup.${table} as table message_bus.${table};`);
-    await this.database.query(`drop schema if exists backup cascade; create schema backup; ${copies.join('\n')}
-      create table backup.newest as select last_value from message_bus.newest_global_id;
-      create table backup.newest_channel as select max(id) as id from message_bus.channels;`);
+    const copies = tables.map((table) => `create table ${this.schema}.${table} as table message_bus.${table};`);
+    await this.database.query(`drop schema if exists ${this.schema} cascade; create schema ${this.schema}; ${copies.join('\n')}
+      create table ${this.schema}.newest as select last_value from message_bus.newest_global_id;
+      create table ${this.schema}.newest_channel as select max(id) as id from message_bus.channels;`);
   }
 
   /** `then`: statements of the same transaction. */
@@ -30,12 +33,12 @@ export class Backup {
       'rows are deleted and filled': tables.map((table) => `delete from message_bus.${table};`).join('\n'),
     };
     const fill = tables.map(
-      (table) => `insert into message_bus.${table} overriding system value select * from backup.${table};`,
+      (table) => `insert into message_bus.${table} overriding system value select * from ${this.schema}.${table};`,
     );
     // A restore takes its time.
     await this.database.query(`begin; select pg_sleep(0.5); ${empty[way]} ${fill.join('\n')}
-      select setval('message_bus.newest_global_id', last_value) from backup.newest;
-      select setval(pg_get_serial_sequence('message_bus.channels', 'id'), id) from backup.newest_channel;
+      select setval('message_bus.newest_global_id', last_value) from ${this.schema}.newest;
+      select setval(pg_get_serial_sequence('message_bus.channels', 'id'), id) from ${this.schema}.newest_channel;
       ${then}; commit`);
   }
 }

@@ -75,3 +75,65 @@ t.test('the same backup again, when nothing was published since: nobody is told 
   await readers.untilAllHave('new 5');
   t.strictSame(readers.own, [...texts('kept', 10), ...texts('new', 5)]);
 });
+
+t.test(
+  'a backup is restored, after the node has looked in vain for what it may have missed: who has missed nothing is told of nothing',
+  async (t) => {
+    const database = await createDatabase(t);
+    const backup = new Backup(database);
+    await publish(database, '/quiet', 'quiet', 3);
+    const readers = await startReaders(t, database);
+    const quiet: unknown[] = [];
+    await readers.bus.subscribe('/quiet', ({ data }) => quiet.push(data), {
+      lastId: 0,
+      onGap: (gap) => quiet.push(gap),
+    });
+    await publish(database, '/a', 'kept', 10);
+    await readers.untilAllHave('kept 10');
+    await backup.take();
+    await readers.bus.off();
+    await readers.bus.on();
+    await until(() => readers.bus.isConnected, 'it listens again');
+    for (const round of [1, 2]) {
+      await publish(database, '/a', `undone ${round}`, 10);
+      await readers.untilAllHave(`undone ${round} 10`);
+      await backup.restore('the schema is dropped and restored');
+      await publish(database, '/a', `new ${round}`, 5);
+      await readers.untilAllHave(`new ${round} 5`);
+      await until(() => readers.bus.isConnected, 'all have been told');
+    }
+    await publish(database, '/quiet', 'later', 1);
+    await until(() => quiet.includes('later 1'), 'what is new comes');
+    t.strictSame(quiet, [...texts('quiet', 3), 'later 1']);
+  },
+);
+
+t.test(
+  'a backup with more than was published since the one before: what it brings back does not come again',
+  async (t) => {
+    const database = await createDatabase(t);
+    const [shorter, longer] = [new Backup(database, 'shorter'), new Backup(database, 'longer')];
+    const readers = await startReaders(t, database);
+    await publish(database, '/a', 'kept', 10);
+    await shorter.take();
+    await publish(database, '/a', 'undone', 10);
+    await readers.untilAllHave('undone 10');
+    await longer.take();
+    await shorter.restore('the schema is dropped and restored');
+    await publish(database, '/a', 'middle', 3);
+    await readers.untilAllHave('middle 3');
+    await until(() => readers.bus.isConnected, 'all have been told');
+    await longer.restore(
+      'the schema is dropped and restored',
+      `select message_bus.publish('/a', to_jsonb('new ' || i)) from generate_series(1, 5) i`,
+    );
+    await readers.untilAllHave('new 5');
+    for (const list of readers.messages()) {
+      t.strictSame(list, [...texts('kept', 10), ...texts('undone', 10), ...texts('middle', 3), ...texts('new', 5)]);
+    }
+    t.strictSame(readers.own.filter(isGap), [
+      { channel: '/a', after: 20, firstId: 11 },
+      { channel: '/a', after: 13, firstId: 21 },
+    ]);
+  },
+);
