@@ -14,7 +14,8 @@ const bus = createBus({
   keepaliveInterval: config.keepaliveIntervalMs,
   logger: { warn: log, error: log },
 });
-const app = Fastify();
+// A fetch that is aborted may leave a connection on which nothing was ever asked: Node would wait a minute for it.
+const app = Fastify({ forceCloseConnections: true });
 
 function tell(report: NodeReport): void {
   process.send?.(report);
