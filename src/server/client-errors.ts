@@ -13,8 +13,14 @@ export interface RequestTimes {
 
 export const requestTimes: RequestTimes = { head: 15_000, request: 30_000, check: 1_000 };
 
-export function timeouts({ head, request, check }: RequestTimes): HttpOptions {
-  return { headersTimeout: head, requestTimeout: request, connectionsCheckingInterval: check };
+/** How Node's server takes requests. Its own answer to one without a Host has no code: requests are looked at where hosts are. */
+export function httpOptions({ head, request, check }: RequestTimes): HttpOptions {
+  return {
+    headersTimeout: head,
+    requestTimeout: request,
+    connectionsCheckingInterval: check,
+    requireHostHeader: false,
+  };
 }
 
 /** Answers what never became a request: it is too slow, too large, or not HTTP. Then the connection is closed. */

@@ -10,7 +10,7 @@ import { createBus } from '../create-bus.js';
 import { errors } from '../errors.js';
 import postbus, { type PostbusOptions } from '../fastify/index.js';
 import { OnceAMinuteByCode } from '../once-a-minute.js';
-import { answerClientError, requestTimes, timeouts } from './client-errors.js';
+import { answerClientError, httpOptions, requestTimes } from './client-errors.js';
 import { letInPagesOf } from './cors.js';
 import { demo } from './demo.js';
 import { health } from './health.js';
@@ -35,25 +35,30 @@ export interface ServerOptions {
 /** The standalone server, ready to listen: polls for everyone, health, and the demo where wanted. Closes its bus. */
 export async function createServer(options: ServerOptions, times = requestTimes): Promise<FastifyInstance> {
   const { connectionString, listenConnectionString, schema } = options;
+  const answerError = createErrorHandler();
   const app = Fastify({
     logger: logging(options.logLevel),
     // For a request to come in; how long its answer takes is another matter.
-    http: timeouts(times),
+    http: httpOptions(times),
     requestTimeout: times.request,
     clientErrorHandler: answerClientError,
     // Fastify's own answer has no code: the plugin and the health check refuse requests that come during a stop.
     return503OnClosing: false,
+    // No hook runs for a path that cannot be decoded.
+    frameworkErrors: (error, request, reply) => answerError(error, request, noSniff(reply)),
     // What is not as asked for is refused, not mended.
     ajv: { customOptions: { coerceTypes: false, removeAdditional: false } },
   });
   const bus = createBus({ connectionString, listenConnectionString, schema, logger: app.log });
   app.addHook('onClose', () => bus.close());
-  app.addHook('onRequest', (_request, reply, done) => {
-    reply.header('x-content-type-options', 'nosniff');
-    done();
+  // Node would refuse an expectation that it does not know, without a code. A server may as well overlook it.
+  app.server.on('checkExpectation', (request, response) => app.server.emit('request', request, response));
+  app.addHook('onRequest', ({ raw }, reply, done) => {
+    noSniff(reply);
+    done(raw.headers.host === undefined && raw.httpVersion === '1.1' ? new errors.BAD_REQUEST() : undefined);
   });
   if (options.hosts) checkHosts(app, options.hosts);
-  app.setErrorHandler(createErrorHandler());
+  app.setErrorHandler(answerError);
   app.setNotFoundHandler(() => {
     throw new errors.NO_ROUTE();
   });
@@ -65,6 +70,10 @@ export async function createServer(options: ServerOptions, times = requestTimes)
   await app.register(health, { bus });
   if (options.demo) await app.register(demo, { bus, connectionString, schema, embedded: options.demo.embedded });
   return app;
+}
+
+function noSniff(reply: FastifyReply): FastifyReply {
+  return reply.header('x-content-type-options', 'nosniff');
 }
 
 /** A logger like the server's, for what is said beside it. */

@@ -52,6 +52,21 @@ t.test('what is no request is answered with a code, too', async (t) => {
   t.match([large.status, JSON.parse(large.body)], [431, { statusCode: 431, code: 'POSTBUS_LARGE_HEAD' }]);
 });
 
+t.test(
+  'what Node and Fastify would refuse themselves is answered like all else, with a code and nosniff',
+  async (t) => {
+    for (const [bytes, status, code] of [
+      ['GET /health/live HTTP/1.1\r\nconnection: close\r\n\r\n', 400, 'POSTBUS_BAD_REQUEST'],
+      ['GET /%zz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n', 400, 'FST_ERR_BAD_URL'],
+      ['GET /nothing HTTP/1.1\r\nhost: x\r\nexpect: much\r\nconnection: close\r\n\r\n', 404, 'POSTBUS_NO_ROUTE'],
+    ] as const) {
+      const answer = await sendRaw(url, bytes);
+      t.match([answer.status, JSON.parse(answer.body || '{}')], [status, { statusCode: status, code }], bytes);
+      t.match(answer.head, /x-content-type-options: nosniff/, bytes);
+    }
+  },
+);
+
 t.test('nothing is written into a stream that has begun', async (t) => {
   const body = '{"/a":0}';
   const socket = connect(Number(new URL(url).port), '127.0.0.1');
