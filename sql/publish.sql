@@ -15,7 +15,6 @@ declare
   id bigint;
   last_id bigint;
   slots int;
-  reaches_far boolean;
   published timestamptz;
 begin
   -- Whatever is evaluated here is made ready first, in each transaction anew: that takes longer than all that is written. So
@@ -26,6 +25,9 @@ begin
       perform check_message(publish.channel, publish.user_ids, publish.group_ids, publish.client_ids, publish.site_id, publish.max_backlog_size, publish.max_backlog_age);
     end if;
     site := site_of(publish.site_id, publish.channel);
+    if num_nonnulls(publish.max_backlog_size, publish.max_backlog_age) > 0 then
+      perform check_reach(publish.max_backlog_size, publish.max_backlog_age);
+    end if;
     if is_bulky(publish.data) then
       perform check_data(publish.data);
     end if;
@@ -38,14 +40,11 @@ begin
   update channels c set
       last_id = c.last_id + 1, first_id = greatest(c.first_id, c.last_id + 2 - coalesce(publish.max_backlog_size, s.max_backlog_size)), max_backlog_size = publish.max_backlog_size, last_published_at = clock_timestamp()
     from settings s where c.site_id = site and c.channel = publish.channel
-    returning c.id, c.last_id, c.ring_size, s.clear_every, coalesce(publish.max_backlog_size, s.max_backlog_size), c.last_published_at,
-      publish.max_backlog_size not between s.max_backlog_size and greatest(s.backlog_size_cap, s.max_backlog_size)
-        or publish.max_backlog_age > greatest(s.backlog_age_cap, s.max_backlog_age)
-    into id, last_id, slots, every, keep, published, reaches_far;
+    returning c.id, c.last_id, c.ring_size, s.clear_every, coalesce(publish.max_backlog_size, s.max_backlog_size), c.last_published_at
+    into id, last_id, slots, every, keep, published;
   if not found then
     perform check_channel(publish.channel);
     select s.clear_every, coalesce(publish.max_backlog_size, s.max_backlog_size) into every, keep from settings s;
-    reaches_far := num_nonnulls(publish.max_backlog_size, publish.max_backlog_age) > 0;
     insert into channels as c (site_id, channel, last_id, max_backlog_size, ring_size)
       values (site, publish.channel, 1, publish.max_backlog_size, keep)
       on conflict (site_id, channel) do update set
@@ -54,10 +53,7 @@ begin
       returning c.id, c.last_id, c.ring_size, c.last_published_at into id, last_id, slots, published;
   end if;
   -- One condition for what is rare: each takes time to make ready.
-  if slots < keep or last_id = 1 or reaches_far then
-    if reaches_far then
-      perform check_reach(publish.max_backlog_size, publish.max_backlog_age);
-    end if;
+  if slots < keep or last_id = 1 then
     if last_id = 1 then
       last_id := skip_forgotten(id, 1);
     end if;

@@ -15,8 +15,11 @@ begin
   if current_setting('postbus.outbox', true) in ('waiting', 'mixed') then
     perform lock_outbox_channels();
   end if;
-  if pg_trigger_depth() > 1 and postpone_announcement(new) then
-    return null;
+  -- Two conditions: each is made ready only when it is reached.
+  if pg_trigger_depth() > 1 then
+    if postpone_announcement(new) then
+      return null;
+    end if;
   end if;
   select s.clear_every, s.notify_channel, s.notify_key, (new.message_id % c.ring_size)::int as slot, channel_head(c, s) as head,
       microseconds(coalesce(new.expires_at, new.published_at + make_interval(secs => s.max_backlog_age))) as expires,
