@@ -83,7 +83,7 @@ t.test('many calls need few transactions', async (t) => {
 
   await t.test('but not without bounds', async (t) => {
     const { database, bus } = await open(t);
-    await bus.configure({ maxBacklogSize: 5_000 });
+    await bus.configure({ maxBacklogSize: 5_000, maxDataSize: 2_000_000 });
     const many = numbers(2_500).map((i) => bus.publish('/a', i));
     await Promise.all(many);
     t.equal(await countTransactions(database), 3);

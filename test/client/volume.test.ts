@@ -18,7 +18,7 @@ t.test('hundreds of callbacks of one channel and a long backlog', async (t) => {
 });
 
 t.test('hundreds of channels', async (t) => {
-  const { query, url } = await serveBus(t);
+  const { query, url } = await serveBus(t, { maxChannels: 400 });
   const channels = range(1, 400).map((n) => `/room/${n}`);
   const recorded = new RecordedClient(t, url);
   for (const channel of channels) recorded.subscribe(channel, 0);

@@ -56,6 +56,7 @@ t.test('a stream that is not read is cut off after a few MB, and delays nobody',
 t.test('a slow client gets a large message, though others come meanwhile', async (t) => {
   const { bus, url } = await open(t);
   const size = 30_000_000;
+  await bus.configure({ maxDataSize: 2 * size });
   await bus.publish('/a', 'x'.repeat(size));
   const socket = await openUnread(portOf(url));
   await once(socket, 'readable');

@@ -50,7 +50,7 @@ async function setTraps({ client, rows }: Session): Promise<number> {
 
 t.test('whatever a caller puts in their way, the functions run what is theirs', async (t) => {
   const granted = ['publish', 'publish_many', 'publish_later', 'backlog', 'global_backlog', 'last_ids'];
-  granted.push('relay', 'relay_state', 'relay_refused', 'relay_retry', 'relay_discard');
+  granted.push('relay', 'relay_state', 'relay_refused', 'relay_retry', 'relay_discard', 'shrink_backlogs');
   const { database, role, url } = await createGrantee(t, granted);
   await database.query(`grant create on database ${database.name} to ${role}`);
   await grantTypes(database, role);
