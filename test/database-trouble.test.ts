@@ -36,6 +36,7 @@ t.test('what is no fault of the caller has a code of its own and status 503', as
     ['40001', 'could not serialize access due to concurrent update', 'CANCELED'],
     ['40003', 'statement completion unknown', 'CONNECTION_LOST'],
     ['57P05', 'terminating connection due to idle-session timeout', 'CONNECTION_LOST'],
+    ['42704', 'type "messages" does not exist', 'NO_SCHEMA'],
     ['57P04', 'database "x" was dropped', 'NO_DATABASE'],
     ['57P03', 'the database system is not accepting connections', 'NO_SERVER'],
     ['55000', 'database "x" is not currently accepting connections', 'NO_SERVER', 'CheckMyDatabase'],

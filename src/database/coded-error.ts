@@ -68,6 +68,7 @@ function translate(error: unknown, schema: string): Error {
     case '42883': // function
     case '42P01': // table
     case '42703': // column
+    case '42704': // type
       return new errors.NO_SCHEMA(schema);
     case '42501':
       return new errors.NO_PERMISSION(message);

@@ -81,6 +81,7 @@ async function routes(app: FastifyInstance, { settings, polls, budget, polled }:
   // Fastify waits for requests under way before it closes: let the parked ones go first.
   app.addHook('preClose', async () => {
     isClosing = true;
+    answers.endConnections();
     polls.endAll();
     await answers.drain();
   });

@@ -52,6 +52,17 @@ export class OpenAnswers {
   }
 
   /**
+   * Answers whose head is yet to be sent say that their connection ends: a client, or a proxy, that asked the next thing on it
+   * would be cut off. Not if others are in line behind: they are yet to be answered on that connection.
+   */
+  endConnections(): void {
+    for (const response of this.#open.keys()) {
+      const isInLine = (this.#lines.get(response.req.socket)?.size ?? 0) > 0;
+      if (response instanceof ServerResponse && !response.headersSent && !isInLine) response.shouldKeepAlive = false;
+    }
+  }
+
+  /**
    * Waits until answers that have ended have left, so that their connections are idle when the server closes those that
    * are: else it would wait for the clients to let go of them. Those that do not read, or whose request is yet to come in
    * or to be looked up, are cut off.

@@ -7,6 +7,7 @@ import postbus, { type PostbusOptions } from '../../src/fastify/index.js';
 import { openBus } from '../helpers/bus.js';
 import { createDatabase } from '../helpers/database.js';
 import { json } from '../helpers/http.js';
+import { sendRaw } from '../helpers/raw-request.js';
 import { poll, stream } from '../helpers/server.js';
 import { until } from '../helpers/until.js';
 
@@ -28,6 +29,19 @@ async function frames(url: string, channels: Record<string, number>, client: str
   for await (const frame of stream(url, channels, { client })) all.push(frame);
   return all;
 }
+
+t.test(
+  'a long poll that ends with its server says that the connection ends, so that nobody asks on it again',
+  async (t) => {
+    const { app, url, cursors } = await open(t);
+    const body = '{"/a":0}';
+    const head = `POST /message-bus/c/poll HTTP/1.1\r\nHost: localhost\r\nDont-Chunk: true\r\nContent-Type: application/json\r\nContent-Length: ${body.length}`;
+    const answer = sendRaw(url, `${head}\r\n\r\n${body}`);
+    await cursors(1);
+    await app.close();
+    t.match(await answer, { status: 200, head: /\r\nconnection: close(\r\n|$)/i, body: '[]' });
+  },
+);
 
 const seconds = async (what: Promise<unknown>) => {
   const start = performance.now();
