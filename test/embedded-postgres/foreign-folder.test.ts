@@ -1,4 +1,5 @@
 import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import {
   chmodSync,
   chownSync,
@@ -223,6 +224,7 @@ t.test('root in a folder that somebody else can change', { skip }, async (t) => 
       }
     } finally {
       swapping.kill('SIGKILL');
+      if (swapping.exitCode === null && swapping.signalCode === null) await once(swapping, 'exit');
     }
     // The same with a folder of root's in the user's home: it can be moved, but not changed.
     rmSync(folder, { recursive: true, force: true });
