@@ -9,4 +9,4 @@ insert into relay_outbox (channel, data, options, put_down_at)
   from hidden h order by h.xid, h.id;
 
 -- They take the table now, whose types they look up.
-drop function if exists column_text(text, text), change_channel(text, text);
+drop function if exists change_targets(regclass, text, text), column_text(text, text), change_channel(text, text);
