@@ -45,6 +45,8 @@ class Follow {
                     lastAt = readOne(reader, "select coalesce(max(published_at), now()) from message_bus.global_backlog(" + Math.max(last - 1, 0)
                         + ") where global_id = " + last, Timestamp.class);
                 System.out.println("following " + last);
+                // The server may have been put back to an earlier state.
+                if (incarnation != null && isAnotherPast(reader, true)) System.out.println("another past: following " + last);
                 while (readOne(reader, "select message_bus.notify_channel()", String.class).equals(name)) {
                     // After LISTEN: what was published before it brings no notification.
                     catchUp(reader);
@@ -67,7 +69,7 @@ class Follow {
                     var found = rows.getString("incarnation");
                     if (incarnation != null && !incarnation.equals(found)) {
                         incarnation = found;
-                        if (isAnotherPast(reader)) System.out.println("another past: following " + last);
+                        if (isAnotherPast(reader, false)) System.out.println("another past: following " + last);
                         catchUp(reader);
                         return;
                     }
@@ -82,17 +84,17 @@ class Follow {
     }
 
     /** Whether the last message is no longer what it was; then goes on with what is younger. */
-    static boolean isAnotherPast(Connection reader) throws SQLException {
-        try (var statement = reader.prepareStatement("select exists (select from message_bus.global_backlog(?) where global_id = ? and published_at = ?),"
-                + " coalesce(min(global_id) filter (where published_at > ?) - 1, max(global_id), 0) from message_bus.global_backlog()")) {
-            statement.setLong(1, last - 1);
-            statement.setLong(2, last);
-            statement.setTimestamp(3, lastAt);
-            statement.setTimestamp(4, lastAt);
+    static boolean isAnotherPast(Connection reader, boolean isSameIncarnation) throws SQLException {
+        try (var statement = reader.prepareStatement("select coalesce(bool_or(g.global_id = l.id and g.published_at = l.at), false),"
+                + " coalesce(bool_or(g.global_id = l.id and g.published_at <> l.at), false) or coalesce(max(g.global_id), 0) < max(l.id),"
+                + " coalesce(min(g.global_id) filter (where g.published_at > l.at) - 1, max(g.global_id), 0)"
+                + " from (select ?::bigint, ?::timestamptz) l(id, at) left join message_bus.global_backlog() g on true")) {
+            statement.setLong(1, last);
+            statement.setTimestamp(2, lastAt);
             try (var rows = statement.executeQuery()) {
                 rows.next();
-                if (rows.getBoolean(1)) return false;
-                last = rows.getLong(2);
+                if (rows.getBoolean(1) || (isSameIncarnation && !rows.getBoolean(2))) return false;
+                last = rows.getLong(3);
                 return true;
             }
         }

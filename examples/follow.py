@@ -19,8 +19,8 @@ last_at = None
 incarnation = None
 
 
-def catch_up(reader):
-    """What is new, until nothing is."""
+def catch_up(reader, is_first=False):
+    """What is new, until nothing is. The first time on a connection, the server may have been put back to an earlier state."""
     global last, last_at, incarnation
     # One statement: all that it finds is of one past.
     rows = reader.execute(
@@ -28,9 +28,9 @@ def catch_up(reader):
         from message_bus.incarnation() i(incarnation) left join message_bus.global_backlog(%s) g on true""",
         [last],
     ).fetchall()
-    if incarnation is not None and rows[0][0] != incarnation:
-        incarnation = rows[0][0]
-        if is_another_past(reader):
+    if incarnation is not None and (is_first or rows[0][0] != incarnation):
+        is_same, incarnation = rows[0][0] == incarnation, rows[0][0]
+        if is_another_past(reader, is_same):
             print("another past: following", last, flush=True)
         return catch_up(reader)
     for incarnation, global_id, published_at, channel, data in rows:
@@ -39,17 +39,19 @@ def catch_up(reader):
             print(global_id, channel, data, flush=True)
 
 
-def is_another_past(reader):
+def is_another_past(reader, is_same_incarnation):
     """Whether the last message is no longer what it was; then goes on with what is younger."""
     global last
-    (is_known,) = reader.execute(
-        "select exists (select from message_bus.global_backlog(%s) where global_id = %s and published_at = %s)", [last - 1, last, last_at]
+    is_known, is_undone, place = reader.execute(
+        """select coalesce(bool_or(global_id = %(last)s and published_at = %(at)s), false),
+          coalesce(bool_or(global_id = %(last)s and published_at <> %(at)s), false) or coalesce(max(global_id), 0) < %(last)s,
+          coalesce(min(global_id) filter (where published_at > %(at)s) - 1, max(global_id), 0)
+        from message_bus.global_backlog()""",
+        {"last": last, "at": last_at},
     ).fetchone()
-    if is_known:
+    if is_known or (is_same_incarnation and not is_undone):
         return False
-    (last,) = reader.execute(
-        """select coalesce(min(global_id) filter (where published_at > %s) - 1, max(global_id), 0) from message_bus.global_backlog()""", [last_at]
-    ).fetchone()
+    last = place
     return True
 
 
@@ -65,9 +67,11 @@ def follow():
         if last_at is None:
             (last_at,) = reader.execute("select coalesce(max(published_at), now()) from message_bus.global_backlog(%s) where global_id = %s", [max(last - 1, 0), last]).fetchone()
         print("following", last, flush=True)
+        is_first = True
         while reader.execute("select message_bus.notify_channel()").fetchone() == (name,):
             # After LISTEN: what was published before it brings no notification.
-            catch_up(reader)
+            catch_up(reader, is_first)
+            is_first = False
             # Something new, or a few seconds without: then this asks all the same.
             select.select([listener], [], [], 5)
             # Takes the notifications off the connection, and notices where it is dead.

@@ -144,6 +144,43 @@ for (const { program, command, parameters } of followers) {
   });
 }
 
+for (const { program, command, parameters } of followers) {
+  const skip = command === undefined && `what ${program} needs is not on this machine`;
+  t.test(
+    `${program} goes on after the server was put back as a whole: the incarnation is the same`,
+    { skip },
+    async (t) => {
+      const { database, url, role } = await createGrantee(t, ['notify_channel', 'global_backlog', 'incarnation']);
+      const publish = (data: number) =>
+        database.query(`select message_bus.publish('/follow', to_jsonb($1::int))`, [data]);
+      await publish(1);
+      await database.query(`create schema copy; create table copy.ring as table message_bus.global_ring;
+      create table copy.newest as select last_value from message_bus.newest_global_id`);
+      const run = start(t, url, command ?? '', [...parameters, '0']);
+      const lines = () => run.output().trim().split('\n');
+      await publish(2);
+      await until(() => lines().length === 3, 'it has read two');
+      await database.query(`begin; delete from message_bus.global_ring; insert into message_bus.global_ring table copy.ring;
+      delete from message_bus.messages where message_id = 2; update message_bus.channels set last_id = 1;
+      select setval('message_bus.newest_global_id', last_value) from copy.newest;
+      select message_bus.publish('/follow', '3'); commit;
+      select pg_terminate_backend(pid) from pg_stat_activity where usename = '${role}'`);
+      await until(() => lines().length >= 6, 'it goes on');
+      await publish(4);
+      await until(() => lines().length >= 7, 'it hears');
+      t.strictSame(lines(), [
+        'following 0',
+        '1 /follow 1',
+        '2 /follow 2',
+        'following 2',
+        'another past: following 1',
+        '2 /follow 3',
+        '3 /follow 4',
+      ]);
+    },
+  );
+}
+
 t.test('whoever follows needs no more than is granted, and cannot sign', async (t) => {
   const { database, url } = await createGrantee(t, ['notify_channel']);
   const [row] = await database.query<{ name: string }>('select notify_channel as name from message_bus.settings');

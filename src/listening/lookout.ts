@@ -72,7 +72,8 @@ export class Lookout {
   /** A notification told of these messages. */
   announce(notices: Notice[]): void {
     // A restore may have put back more than was known: what comes before these is not what follows then.
-    if (!this.#held && notices[0] && !this.#past.comesNext(notices[0])) this.doubt();
+    // Nobody can bring this about by sending old ones again, so it need not wait.
+    if (!this.#held && notices[0] && !this.#past.comesNext(notices[0])) this.doubt(true);
     if (this.#held) this.#held.push(notices);
     else this.#pass(notices);
   }
@@ -94,9 +95,9 @@ export class Lookout {
    * The past may be another one. Finds out, before notifications that come meanwhile are taken for what follows: they are held
    * for as long as that takes, and five seconds at most.
    */
-  doubt(): void {
+  doubt(isUrgent = false): void {
     this.#past.doubt();
-    const looking = this.#watch.hurry();
+    const looking = this.#watch.hurry(isUrgent);
     if (looking === undefined || this.#held) return;
     const held: Notice[][] = [];
     this.#held = held;

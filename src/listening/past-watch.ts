@@ -30,12 +30,12 @@ export class PastWatch {
 
   /**
    * There is reason to look now. Resolves after a look that began later than this call; undefined if it comes so soon after
-   * another one that it has to wait.
+   * another one that it has to wait, as it need not if it is urgent.
    */
-  hurry(): Promise<void> | undefined {
+  hurry(isUrgent = false): Promise<void> | undefined {
     if (this.#timer === undefined) return undefined;
     const since = performance.now() - this.#hurriedAt;
-    if (since < minPause) {
+    if (since < minPause && !isUrgent) {
       this.#schedule(minPause - since);
       return undefined;
     }

@@ -84,6 +84,8 @@ t.test(
     await publish(database, '/quiet', 'quiet', 3);
     const readers = await startReaders(t, database);
     const quiet: unknown[] = [];
+    const empty: unknown[] = [];
+    await readers.bus.subscribe('/empty', () => {}, { lastId: 0, onGap: (gap) => empty.push(gap) });
     await readers.bus.subscribe('/quiet', ({ data }) => quiet.push(data), {
       lastId: 0,
       onGap: (gap) => quiet.push(gap),
@@ -105,6 +107,7 @@ t.test(
     await publish(database, '/quiet', 'later', 1);
     await until(() => quiet.includes('later 1'), 'what is new comes');
     t.strictSame(quiet, [...texts('quiet', 3), 'later 1']);
+    t.strictSame(empty, [], 'nor who waits in a channel without messages');
   },
 );
 
