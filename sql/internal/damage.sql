@@ -14,15 +14,15 @@ begin
   result := result || array(
     select format('the trigger %s of %s is %s', e.name, e.table_name, case when g.oid is null then 'missing' else 'not enabled always' end)
     from (values
-      ('announce', 'messages'), ('publish_outbox', 'outbox'), ('before_truncate', 'global_ring'), ('before_truncate', 'channels'), ('after_truncate', 'global_ring'),
-      ('after_truncate', 'channels'), ('after_truncate', 'messages'), ('after_delete_channels', 'channels')
-    ) e(name, table_name)
+      (1, 'announce', 'messages'), (2, 'publish_outbox', 'outbox'), (3, 'before_truncate', 'global_ring'), (4, 'before_truncate', 'channels'),
+      (5, 'after_truncate', 'global_ring'), (6, 'after_truncate', 'channels'), (7, 'after_truncate', 'messages'), (8, 'after_delete_channels', 'channels')
+    ) e(n, name, table_name)
     left join pg_class c on c.relnamespace = ours and c.relname = e.table_name
     left join pg_trigger g on g.tgrelid = c.oid and g.tgname = e.name and not g.tgisinternal
-    where g.oid is null or g.tgenabled <> 'A');
+    where g.oid is null or g.tgenabled <> 'A' order by e.n);
   result := result || array(
     select format('the key of %s (%s) is %s', k.table_name, k.columns, case when k.is_valid is null then 'missing' else 'not valid' end)
-    from schema_keys() k where k.is_valid is not true);
+    from schema_keys() k where k.is_valid is not true order by k.table_name, k.columns);
   -- Tables that hold one row.
   for relation in
     select a.attrelid from pg_attribute a join pg_class c on c.oid = a.attrelid
