@@ -26,6 +26,7 @@ const java = existsSync(driver)
   : undefined;
 
 interface Run {
+  lines: () => string[];
   output: () => string;
   errors: () => string;
   ended: Promise<unknown>;
@@ -44,7 +45,9 @@ function start(t: Test, url: string, command: string, parameters: string[]): Run
     child[name].setEncoding('utf8').on('data', (part: string) => {
       text[name] += part;
     });
-  return { output: () => text.stdout, errors: () => text.stderr, ended, kill: () => void child.kill() };
+  // A line arrives in several parts: the last one may not be complete yet.
+  const lines = () => text.stdout.split('\n').slice(0, -1);
+  return { lines, output: () => text.stdout, errors: () => text.stderr, ended, kill: () => void child.kill() };
 }
 
 /** With no more rights than the page on roles gives to those that publish and read. */
@@ -91,8 +94,8 @@ for (const { program, command, parameters } of followers) {
       database.query(`select message_bus.publish('/follow', to_jsonb($1::int))`, [data]);
     await publish(1);
     const run = start(t, url, command ?? '', parameters);
-    const lines = () => run.output().trim().split('\n');
-    await until(() => run.output().includes('following'), 'it listens');
+    const { lines } = run;
+    await until(() => lines().length >= 1, 'it listens');
     t.strictSame(lines(), ['following 1'], 'from now on');
     await publish(2);
     await publish(3);
@@ -107,8 +110,8 @@ for (const { program, command, parameters } of followers) {
     run.kill();
 
     const again = start(t, url, command ?? '', [...parameters, '2']);
-    await until(() => again.output().trim().split('\n').length >= 4, 'it has caught up');
-    t.strictSame(again.output().trim().split('\n'), ['following 2', '3 /follow 3', '4 /follow 4', '5 /follow 5']);
+    await until(() => again.lines().length >= 4, 'it has caught up');
+    t.strictSame(again.lines(), ['following 2', '3 /follow 3', '4 /follow 4', '5 /follow 5']);
   });
 }
 
@@ -121,7 +124,7 @@ for (const { program, command, parameters } of followers) {
       database.query(`select message_bus.publish('/follow', to_jsonb($1::int))`, [data]);
     await publish(1);
     const run = start(t, url, command ?? '', [...parameters, '0']);
-    const lines = () => run.output().trim().split('\n');
+    const { lines } = run;
     await until(() => lines().length === 2, 'it has read one');
     await backup.take();
     await publish(2);
@@ -157,7 +160,7 @@ for (const { program, command, parameters } of followers) {
       await database.query(`create schema copy; create table copy.ring as table message_bus.global_ring;
       create table copy.newest as select last_value from message_bus.newest_global_id`);
       const run = start(t, url, command ?? '', [...parameters, '0']);
-      const lines = () => run.output().trim().split('\n');
+      const { lines } = run;
       await publish(2);
       await until(() => lines().length === 3, 'it has read two');
       await database.query(`begin; delete from message_bus.global_ring; insert into message_bus.global_ring table copy.ring;
