@@ -2,7 +2,7 @@ import t from 'tap';
 import { openCache } from './distributed-cache/fixtures/caches.js';
 import { createDatabase } from './helpers/database.js';
 import { blocksOf, readPage, rowsOf } from './helpers/documentation.js';
-import { DocumentedPrograms } from './helpers/documented-program.js';
+import { runProgram } from './helpers/documented-program.js';
 import { until } from './helpers/until.js';
 
 const page = await readPage('docs/distributed-cache.md');
@@ -16,9 +16,8 @@ t.test('the examples run', async (t) => {
   ];
   const sources = blocks('ts').map(({ text }) => text);
   t.equal(sources.length, expected.length);
-  const programs = new DocumentedPrograms(t, sources);
   for (const [i, source] of sources.entries()) {
-    const { output } = await programs.run(t, source, url);
+    const { output } = await runProgram(t, source, url);
     const printed = () => output().split('\n').slice(0, -1);
     await until(() => printed().length >= (expected[i]?.length ?? 0), `it prints its lines; so far: ${output()}`);
     t.strictSame(printed(), expected[i]);

@@ -6,7 +6,7 @@ import { toSettings } from '../src/fastify/options.js';
 import { openBus } from './helpers/bus.js';
 import { createDatabase } from './helpers/database.js';
 import { blocksOf, readPage, rowsOf } from './helpers/documentation.js';
-import { DocumentedPrograms } from './helpers/documented-program.js';
+import { runProgram } from './helpers/documented-program.js';
 import { json, send } from './helpers/http.js';
 import { poll } from './helpers/server.js';
 import { until } from './helpers/until.js';
@@ -15,7 +15,6 @@ const page = await readPage('docs/fastify.md');
 const sources = blocksOf(page)
   .filter(({ language }) => language === 'ts')
   .map(({ text }) => text);
-const programs = new DocumentedPrograms(t, sources);
 
 const noDatabase = 'postgres://nobody@127.0.0.1:1/none';
 
@@ -24,7 +23,7 @@ async function run(t: Test, words: string) {
   const found = sources.filter((text) => text.includes(words));
   t.equal(found.length, 1, words);
   const database = await createDatabase(t);
-  const { output } = await programs.run(t, found[0] ?? '', database.url);
+  const { output } = await runProgram(t, found[0] ?? '', database.url);
   const address = () => /http:\/\/127\.0\.0\.1:\d+/.exec(output())?.[0];
   await until(() => address() !== undefined, 'it listens');
   return { ...database, url: address() ?? '' };

@@ -2,7 +2,7 @@ import t, { type Test } from 'tap';
 import ts from 'typescript';
 import { createDatabase } from './helpers/database.js';
 import { blocksOf, readPage, rowsOf } from './helpers/documentation.js';
-import { DocumentedPrograms } from './helpers/documented-program.js';
+import { runProgram } from './helpers/documented-program.js';
 import { poll } from './helpers/server.js';
 import { until } from './helpers/until.js';
 
@@ -10,7 +10,6 @@ const page = await readPage('docs/node.md');
 const sources = blocksOf(page)
   .filter(({ language }) => language === 'ts')
   .map(({ text }) => text);
-const programs = new DocumentedPrograms(t, sources);
 const shown: string[] = [];
 
 /** Runs the example that holds these words, until it has printed as many lines. */
@@ -23,7 +22,7 @@ async function runOnDatabase(t: Test, words: string, lines: number) {
   t.equal(found.length, 1, words);
   shown.push(words);
   const { url, query } = await createDatabase(t);
-  const { output } = await programs.run(t, found[0] ?? '', url);
+  const { output } = await runProgram(t, found[0] ?? '', url);
   const printed = () => output().split('\n').slice(0, -1);
   await until(() => printed().length >= lines, `it prints ${lines} lines; so far: ${output()}`);
   return { lines: printed(), query };

@@ -3,9 +3,9 @@ import childProcess from 'node:child_process';
 import { writeSync } from 'node:fs';
 import { syncBuiltinESMExports } from 'node:module';
 import { availableParallelism } from 'node:os';
-import { report } from '@tapjs/reporter';
 import { t } from 'tap';
 import { compiled } from './compile.mjs';
+import { reportDetails, reportFile } from './report.mjs';
 
 const files = process.argv.slice(2);
 const count = { passed: 0, failed: 0, skipped: 0 };
@@ -14,22 +14,26 @@ const count = { passed: 0, failed: 0, skipped: 0 };
 // half of the CPU.
 const { spawn } = childProcess;
 const { NODE_OPTIONS } = process.env;
-childProcess.spawn = (command, args, options) => spawn(command, args, { ...options, env: { ...options.env, NODE_OPTIONS } });
+childProcess.spawn = (command, args, options) =>
+  spawn(command, args, { ...options, env: { ...options.env, NODE_OPTIONS } });
 syncBuiltinESMExports();
 
-// First, lest it prints what the reporter is to show.
 t.register();
+t.resume();
 t.setTimeout(0);
 t.plan(files.length);
 // Tests wait more than they work.
 t.jobs = availableParallelism() + 1;
-report('base', t, new Map());
-t.on('spawn', ({ parser }) => {
-  parser.on('assert', ({ ok, skip, todo }) => {
+t.on('spawn', (file) => {
+  reportFile(file);
+  file.parser.on('assert', ({ ok, skip, todo }) => {
     count[skip || todo ? 'skipped' : ok ? 'passed' : 'failed']++;
   });
 });
-process.on('exit', () => writeSync(3, JSON.stringify(count)));
+process.on('exit', () => {
+  reportDetails();
+  writeSync(3, JSON.stringify(count));
+});
 for (const signal of ['SIGINT', 'SIGTERM']) {
   process.on(signal, () => {
     for (const { proc } of [...t.pool, ...t.subtests]) proc?.kill(signal);
