@@ -90,9 +90,9 @@ export class Cursor {
     this.#held = undefined;
   }
 
-  /** Called by the feed: in another past, what is new begins after this id. */
-  goOn(place: number): void {
-    if (!this.#started || this.#closed) return;
+  /** Called by the feed: in another past, what is new begins after this id; null: after the last one that it got. */
+  goOn(place: number | null): void {
+    if (place === null || !this.#started || this.#closed) return;
     this.position = place;
     this.sink.onMovedBack(this);
   }
@@ -173,7 +173,12 @@ export class Cursor {
 
   /** What was read may be of a past that is no more. A place that is counted from the end is found anew by itself. */
   async #findPlace(): Promise<void> {
-    const place = await this.feed.place;
+    let era: number;
+    let place: number | null | undefined;
+    do {
+      ({ era } = this.feed);
+      place = await this.feed.places?.of(this.position);
+    } while (era !== this.feed.era);
     if (this.#closed || place === null || place === undefined || this.position < 0) return;
     this.position = place;
     this.sink.onMovedBack(this);

@@ -4,17 +4,10 @@ import type { Notice } from '../notification.js';
 import type { ReadResult } from '../reader.js';
 import type { Cursor } from './cursor.js';
 import type { FeedContext } from './feed-context.js';
+import { Marks } from './marks.js';
+import { type Former, Places } from './places.js';
 import type { Source } from './source.js';
 import type { Slice } from './tail.js';
-
-/** How far a feed had come in a past that is no more. */
-interface Former {
-  lastId: number | undefined;
-  /** Of the message with this id; 0: it was not seen. */
-  globalId: number;
-  expires: number;
-  seenAt: number;
-}
 
 /** A batch on its way to the cursors. */
 interface Round {
@@ -38,8 +31,8 @@ export class Feed {
   lastId: number | undefined;
   /** Another number for each past. */
   era = 0;
-  /** Where cursors go on that have begun in the last era but not started; null where they stand. */
-  place: Promise<number | null> | undefined;
+  /** Where cursors go on that have begun in an earlier era but not started. */
+  places: Places | undefined;
   /** When the last cursor was closed, in ms of our clock. */
   idleSince = 0;
 
@@ -48,9 +41,7 @@ export class Feed {
   #catchingUp = false;
   #catchUpWanted = false;
   #isBehind = false;
-  /** By what the message with the last id is recognized; 0: it was not seen here. */
-  #lastGlobalId = 0;
-  #lastExpires = 0;
+  readonly #marks = new Marks();
   /** What is known of the former past, while it is yet to be found out where the channel goes on. */
   #former: Former | undefined;
   /** Notices that arrived ahead of their turn, by id; undefined for none, because most feeds never have any. */
@@ -145,9 +136,16 @@ export class Feed {
     while (this.flushSome(1000)) {}
   }
 
-  /** A cursor has read up to this id, in this connection(), and found this message last. */
+  /**
+   * A cursor has read up to this id, in this connection(), and found this message last. A feed that knows its last id takes no
+   * other from a cursor, because the read may have been of another past.
+   */
   learn(lastId: number, connection: number, message?: StoredMessage): void {
-    if (this.lastId !== undefined || this.#former) return;
+    if (this.lastId !== undefined || this.#former) {
+      const id = message === undefined ? 0 : this.source.idOf(message);
+      if (message && id > (this.lastId ?? 0)) this.#marks.note(id, message);
+      return;
+    }
     this.#stand(lastId, message);
     this.#syncedIn = connection;
     this.#dispatchEarly();
@@ -182,36 +180,32 @@ export class Feed {
     const era = ++this.era;
     this.flush();
     // One past may follow another before the place in the first is found.
-    this.#former ??= { lastId: this.lastId, globalId: this.#lastGlobalId, expires: this.#lastExpires, seenAt };
+    this.#former ??= { lastId: this.lastId, marks: new Map(), seenAt };
     const former = this.#former;
+    this.#marks.moveTo(former.marks, this.lastId);
     this.lastId = undefined;
     this.#isBehind = false;
     this.#early = undefined;
     this.source.forget();
     for (const cursor of this.cursors) cursor.drop();
-    const waiting = [...this.cursors];
-    this.place = this.#findPlace(former, era);
-    const place = await this.place;
+    // Others find their place when they have read.
+    const waiting = [...this.cursors].filter((cursor) => cursor.isLive);
+    const places = new Places(former, this.source, async (error, failures) => {
+      return era === this.era && (await this.context.readFailed(error, failures)) && era === this.era;
+    });
+    this.places = places;
+    const [place, ...theirs] = await Promise.all([
+      places.ofFeed,
+      ...waiting.map(({ position }) => places.of(position)),
+    ]);
     if (era !== this.era) return;
     this.#former = undefined;
     // Nobody has read anything yet: whoever is about to learns of the new past alone.
     if (former.lastId === undefined) return;
-    if (place !== null) for (const cursor of waiting) cursor.goOn(place);
+    for (const [i, cursor] of waiting.entries()) cursor.goOn(theirs[i] ?? null);
     if (place === null) this.lastId = former.lastId;
     else this.#stand(place);
     this.catchUp();
-  }
-
-  async #findPlace({ lastId, globalId, expires, seenAt }: Former, era: number): Promise<number | null> {
-    const mark = globalId === 0 ? undefined : { globalId, expires };
-    for (let failures = 0; era === this.era; ) {
-      try {
-        return await this.source.findPlace(lastId, mark, seenAt);
-      } catch (error) {
-        if (!(await this.context.readFailed(error, ++failures))) break;
-      }
-    }
-    return null;
   }
 
   async #readUntilLast(): Promise<void> {
@@ -284,8 +278,7 @@ export class Feed {
   #stand(lastId: number, message?: StoredMessage | Notice): void {
     const isSeen = message !== undefined && this.source.idOf(message) === lastId;
     this.lastId = lastId;
-    this.#lastGlobalId = isSeen ? message.globalId : 0;
-    this.#lastExpires = isSeen ? message.expires : 0;
+    this.#marks.stand(lastId, isSeen ? message : undefined);
   }
 
   #nextRound(): Round | undefined {
