@@ -26,7 +26,14 @@ export class PoolQueries {
   readonly #repeatable = new Set<UnderWay>();
   #testing: Promise<unknown> | undefined;
 
-  constructor(private readonly pool: pg.Pool) {}
+  constructor(
+    private readonly pool: pg.Pool,
+    /**
+     * Called for each connection that broke while a test of ours held it. The pool tells of those that break while it holds
+     * them: which of the two it is depends on whether the end of the listening connection is noticed first.
+     */
+    private readonly onIdleError: (error: Error) => void,
+  ) {}
 
   async query<Row extends pg.QueryResultRow>(config: TimedQuery, isRepeatable: boolean): Promise<Row[]> {
     try {
@@ -97,11 +104,23 @@ export class PoolQueries {
   #testIdle(): void {
     if (this.#testing || this.pool.ending) return;
     const question: TimedQuery = { text: 'select', query_timeout: testTimeoutMs };
-    const test = () => this.withClient((client) => client.query(question));
-    const tests = Array.from({ length: this.pool.idleCount }, () => test().catch(() => {}));
+    const tests = Array.from({ length: this.pool.idleCount }, () => this.#test(question));
     this.#testing = Promise.all(tests).finally(() => {
       this.#testing = undefined;
     });
+  }
+
+  async #test(question: TimedQuery): Promise<void> {
+    try {
+      await this.withClient(async (client) => {
+        await client.query(question).catch((error) => {
+          this.onIdleError(error);
+          throw error;
+        });
+      });
+    } catch {
+      // Ended with the connection; or there was none to be had, and whoever asks next is told.
+    }
   }
 }
 

@@ -82,12 +82,12 @@ export class PooledPostgres implements Postgres {
         allowExitOnIdle: true,
         stream: () => this.#newSocket(),
       });
-    this.#queries = new PoolQueries(this.#pool);
-    if (this.#owned) {
-      this.#pool.on('error', (error) => {
-        if (!this.#closed) onIdleError(error);
-      });
-    }
+    // A pool that is shared tells its owner.
+    const onBroken = (error: Error) => {
+      if (this.#owned && !this.#closed) onIdleError(error);
+    };
+    this.#queries = new PoolQueries(this.#pool, onBroken);
+    if (this.#owned) this.#pool.on('error', onBroken);
   }
 
   async query<Row extends pg.QueryResultRow>({ timeout, isRepeatable, ...query }: Query): Promise<Row[]> {
