@@ -71,7 +71,7 @@ begin
   if found then
     sound := array(select i.*::publication from unnest(items) i
       where is_message(i.channel, i.user_ids, i.group_ids, i.client_ids, i.site, i.max_backlog_size, i.max_backlog_age)
-        and data_bytes(i.data, most) <= most);
+        and (data_bytes(i.data, most) > most) is not true);
     begin
       perform check_message(bad.channel, bad.user_ids, bad.group_ids, bad.client_ids, bad.site, bad.max_backlog_size, bad.max_backlog_age);
       perform check_data(bad.data);

@@ -217,3 +217,14 @@ t.test('virtual columns, which triggers do not see, are left out', async (t) => 
       message: /'twice' is a virtual column, which triggers do not see/,
     });
 });
+
+t.test('null data beside a message that is refused is published as null', async (t) => {
+  const { run, value } = await openChanges(t, 'select 1');
+  const item = (channel: string, data: string) =>
+    `(null, '${channel}', ${data}, null, null, null, null, null)::message_bus.publication`;
+  for (const right of ['publish_rows', 'shrink_backlogs']) {
+    await run(`select message_bus.${right}(
+      array[${item(`/${right}`, 'null')}, ${item('bad', `'1'`)}, ${item(`/${right}`, `'2'`)}], 'publish', 'warn', 'by hand')`);
+    t.equal(Number(await value(`select message_bus.last_id('/${right}')`)), 2, right);
+  }
+});
