@@ -5,14 +5,17 @@ import type { Feed } from './feed.js';
 export interface Sink {
   /** The next messages, in order, as far as they can still be read; the cursor stands after the last of them. */
   onBatch(cursor: Cursor, batch: Batch): void;
-  /** Whether it has enough: the start then ends with what was read so far, and the cursor does not become live. */
+  /**
+   * Whether it has enough. A start then ends with what was read so far, and the cursor does not become live; a live cursor that
+   * would have more falls behind. Either goes on from where it stands with another start().
+   */
   isFull?(): boolean;
   /**
    * The cursor was put to another place: it stood beyond the last id, or the past is another one. What was between, its reader
    * has missed; what it knows may have been undone.
    */
   onMovedBack(cursor: Cursor): void;
-  /** What was there at the start has been handed over: from here on it is live. */
+  /** What was there at the start has been handed over, and the cursor is live; or the sink is full. */
   onStarted(cursor: Cursor): void;
   /** The start failed, or the bus was closed; the cursor is closed. */
   onFailed(cursor: Cursor, error: unknown): void;
@@ -36,8 +39,11 @@ export class Cursor {
   /** Id of the last message handed over; negative until the start: -1 from now on, -2 the last message first … */
   position: number;
   #started = false;
+  #isReading = false;
   #closed = false;
   #held: Held[] | undefined;
+  /** The past of the feed that the position belongs to. */
+  #era: number;
 
   constructor(
     readonly feed: Feed,
@@ -45,12 +51,13 @@ export class Cursor {
     private readonly sink: Sink,
   ) {
     this.position = position;
+    this.#era = feed.era;
     feed.hold();
   }
 
   /**
-   * Starts; without a query where all that can be new is in memory. `fresh` asks all the same: a notification of what
-   * was acknowledged a moment ago may still be on its way.
+   * Starts, or goes on after the sink was full; without a query if all that can be new is in memory. `fresh` asks all the same:
+   * a notification of what was acknowledged a moment ago may still be on its way.
    */
   start(fresh = false): void {
     this.feed.enter(this);
@@ -79,7 +86,7 @@ export class Cursor {
   receive(batch: Batch, after: number, lastId: number): void {
     if (this.#started) {
       this.#accept(batch, lastId);
-    } else {
+    } else if (this.#isReading) {
       this.#held ??= [];
       if (this.#held.length < maxHeld) this.#held.push({ batch, after, lastId });
     }
@@ -92,7 +99,9 @@ export class Cursor {
 
   /** Called by the feed: in another past, what is new begins after this id; null: after the last one that it got. */
   goOn(place: number | null): void {
-    if (place === null || !this.#started || this.#closed) return;
+    if (!this.#started || this.#closed) return;
+    this.#era = this.feed.era;
+    if (place === null) return;
     this.position = place;
     this.sink.onMovedBack(this);
   }
@@ -107,6 +116,10 @@ export class Cursor {
   #accept(batch: Batch, lastId: number): void {
     const { position } = this;
     if (lastId <= position) return;
+    if (this.sink.isFull?.()) {
+      this.#started = false;
+      return;
+    }
     this.position = lastId;
     const { idOf } = this.feed.source;
     const [first] = batch.messages;
@@ -116,6 +129,7 @@ export class Cursor {
 
   /** Hands over what is in memory; false where it is to be read. */
   #recall(): boolean {
+    if (this.#era !== this.feed.era) return false;
     while (!this.feed.isCaughtUp(this.position)) {
       if (this.sink.isFull?.()) {
         this.sink.onStarted(this);
@@ -133,22 +147,22 @@ export class Cursor {
   }
 
   async #read(): Promise<void> {
+    this.#isReading = true;
     try {
       // Again while there is another page, or the feed is further than what was read and held: some was not held, or
       // was dispatched before this began.
       for (let isCaughtUp = false; !isCaughtUp; ) {
-        const connection = this.feed.context.connection();
-        const before = this.feed.lastId ?? 0;
-        const { era } = this.feed;
-        const asked = this.position;
         if (this.sink.isFull?.()) break;
-        const { lastId, upTo, batch } = await this.feed.source.read(asked);
-        if (this.#closed) return;
-        if (era !== this.feed.era) {
+        if (this.#era !== this.feed.era) {
           await this.#findPlace();
           if (this.#closed) return;
-          continue;
         }
+        const connection = this.feed.context.connection();
+        const before = this.feed.lastId ?? 0;
+        const asked = this.position;
+        const { lastId, upTo, batch } = await this.feed.source.read(asked);
+        if (this.#closed) return;
+        if (this.#era !== this.feed.era) continue;
         if (batch.messages.length > 0 && this.sink.isFull?.()) break;
         this.position = upTo;
         if (asked > lastId) this.sink.onMovedBack(this);
@@ -165,6 +179,8 @@ export class Cursor {
         isCaughtUp = this.position >= lastId && this.position >= (this.feed.lastId ?? 0);
         this.#started = isCaughtUp;
       }
+      this.#isReading = false;
+      this.#held = undefined;
       this.sink.onStarted(this);
     } catch (error) {
       this.fail(error);
@@ -173,12 +189,11 @@ export class Cursor {
 
   /** What was read may be of a past that is no more. A place that is counted from the end is found anew by itself. */
   async #findPlace(): Promise<void> {
-    let era: number;
     let place: number | null | undefined;
     do {
-      ({ era } = this.feed);
+      this.#era = this.feed.era;
       place = await this.feed.places?.of(this.position);
-    } while (era !== this.feed.era);
+    } while (this.#era !== this.feed.era);
     if (this.#closed || place === null || place === undefined || this.position < 0) return;
     this.position = place;
     this.sink.onMovedBack(this);

@@ -4,10 +4,10 @@ import { emptyFrame, type Frame } from '../frame.js';
 
 /** How a poll's answer reaches its client. */
 export interface Answer {
-  /** The first thing that the client is told; `parked` when the poll goes on to wait. */
-  begin(frame: Frame, parked: boolean): void;
-  /** What comes while it waits; returns whether it goes on to. */
-  more(frame: Frame): boolean;
+  /** The first thing that the client is told; `parked` if more may follow. A stream calls `onSent` when all of it has left. */
+  begin(frame: Frame, parked: boolean, onSent?: () => void): void;
+  /** What follows; returns whether the poll goes on to wait. */
+  more(frame: Frame, onSent?: () => void): boolean;
   /** The end of the wait, with nothing new. */
   end(): void;
   fail(error: unknown): void;
@@ -58,7 +58,7 @@ export class StreamedAnswer implements Answer {
     this.#reply = reply;
   }
 
-  begin(frame: Frame, parked: boolean): void {
+  begin(frame: Frame, parked: boolean, onSent?: () => void): void {
     const reply = this.#reply;
     if (!reply) return;
     // What does not wait is no stream; the client tells by the content type.
@@ -72,10 +72,10 @@ export class StreamedAnswer implements Answer {
       ...definedHeaders(reply),
       'content-type': 'text/plain; charset=utf-8',
     });
-    this.#response.write(frame.text);
+    this.#response.write(frame.text, onSent);
   }
 
-  more(frame: Frame): boolean {
+  more(frame: Frame, onSent?: () => void): boolean {
     const response = this.#response;
     const { socket } = response;
     // What waits in the socket is counted in.
@@ -85,8 +85,8 @@ export class StreamedAnswer implements Answer {
     }
     // Past Node's response object, which would encode the same chunk again for every client. Where there is another
     // kind of response (HTTP/2), or an earlier answer on the connection is not through (pipelining), it has to.
-    if (response instanceof ServerResponse && response.chunkedEncoding && socket) socket.write(frame.chunk);
-    else response.write(frame.text);
+    if (response instanceof ServerResponse && response.chunkedEncoding && socket) socket.write(frame.chunk, onSent);
+    else response.write(frame.text, onSent);
     return true;
   }
 

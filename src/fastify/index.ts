@@ -95,14 +95,14 @@ async function routes(app: FastifyInstance, { settings, polls, budget, polled }:
       // Hung up while hooks of the application were under way.
       if (!answers.has(reply.raw)) return;
       const channels = request.body?.channels.size ?? 0;
-      const share = budget.admit(channels, settings.longPollingEnabled && !mayNotWait(request.query.dlp));
+      const wantsToWait = settings.longPollingEnabled && !mayNotWait(request.query.dlp);
+      const share = budget.admit(channels, wantsToWait);
       // Given back with the answer if the poll never comes to its start.
       answers.bind(reply.raw, share);
       const start = ({ viewer, site }: Visitor) => {
         // Hung up meanwhile.
         if (!answers.has(reply.raw)) return;
-        const streaming =
-          share.mayWait && settings.chunkedEncodingEnabled && request.headers['dont-chunk'] === undefined;
+        const streaming = wantsToWait && settings.chunkedEncodingEnabled && request.headers['dont-chunk'] === undefined;
         const poll = new Poll({
           dispatcher: bus.dispatcher,
           polls,

@@ -23,19 +23,20 @@ export interface PollOptions {
    * with all that was acknowledged before it came.
    */
   share: Share;
-  /** Whether it goes on to wait after an answer. */
+  /** Whether its client takes a stream: all pages of a backlog, and then what comes while it waits. */
   streaming: boolean;
   answer: Answer;
   /** Called when the poll begins to wait; what it answers, when it no longer does. */
   onParked: (() => () => void) | undefined;
 }
 
-// Characters, or one message where that has more. The client comes back for what follows.
-const maxAnswerLength = 512 * 1024;
+// Characters of a page, or one message if that has more. A stream goes on with the next page when this one has left; else the
+// client comes back for what follows.
+const maxPageLength = 512 * 1024;
 
 /**
  * One poll, from its request to its last word: opens a cursor a channel, gathers what they have at the start, answers
- * that, or parks until one of them has more.
+ * that, or parks until one of them has more. A stream sends page after page until it is up to date, then what comes live.
  *
  * Thousands of them wait at a time: it keeps nothing of the request but what it needs until its end.
  */
@@ -55,11 +56,16 @@ export class Poll implements Sink {
   #cursors: readonly Cursor[];
   /** Channels whose last id the client is to be told. */
   #status: Set<Cursor> | undefined;
-  /** What waits for the start, or for the end of this turn. */
+  /** What waits for the rest of its page, or for the end of this turn. */
   #out: Batch[] = [];
+  /** Characters of the page that is gathered, or is on its way. */
   #outLength = 0;
-  #starting: number;
+  /** Cursors that read for the page that is gathered. */
+  #reading: number;
+  /** Until the cursors are live and all that they have read has been sent. */
+  #isGathering = true;
   #closed = false;
+  /** Its stream has begun, or it waits. */
   #parked = false;
   readonly #onParked: (() => () => void) | undefined;
   #onUnparked: (() => void) | undefined;
@@ -75,7 +81,7 @@ export class Poll implements Sink {
     this.#streaming = kept.streaming;
     this.#onParked = kept.onParked;
     this.#channels = [...request.channels.keys()];
-    this.#starting = this.#channels.length;
+    this.#reading = this.#channels.length;
     this.#cursors = this.#channels.map((channel) => {
       const position = request.channels.get(channel) ?? null;
       const cursor = dispatcher.open(isGlobal(channel) ? '' : site, channel, position ?? -1, this);
@@ -86,14 +92,14 @@ export class Poll implements Sink {
 
   start(): void {
     this.#share.beginReading();
-    if (this.#starting === 0) this.#begin();
+    if (this.#reading === 0) this.#onPageRead();
     for (const cursor of this.#cursors) cursor.start(!this.#share.mayWait);
   }
 
   onBatch(cursor: Cursor, batch: Batch): void {
     const visible = this.#visible(cursor, batch);
     if (visible.messages.length === 0) return;
-    if (this.#parked && this.#streaming) {
+    if (this.#streaming && !this.#isGathering) {
       if (!this.#answer.more(visible.frame)) this.close();
       return;
     }
@@ -102,9 +108,9 @@ export class Poll implements Sink {
     if (this.#parked && this.#out.length === 1) flushSoon(this);
   }
 
-  /** A page is enough: the client comes back for the next one with the ids that it got to. */
+  /** A page is enough, until it has left. */
   isFull(): boolean {
-    return this.#outLength >= maxAnswerLength;
+    return this.#outLength >= maxPageLength;
   }
 
   onMovedBack(cursor: Cursor): void {
@@ -113,11 +119,11 @@ export class Poll implements Sink {
   }
 
   onStarted(): void {
-    if (--this.#starting === 0) this.#begin();
+    if (--this.#reading === 0) this.#onPageRead();
   }
 
   onFailed(_cursor: Cursor, error: unknown): void {
-    this.flush();
+    this.#send();
     if (this.#closed) return;
     // A stream that has begun can only end; its client asks again, and is told then.
     if (this.#parked && this.#streaming) {
@@ -130,7 +136,7 @@ export class Poll implements Sink {
 
   /** Ends the poll with what it has, or nothing. */
   end(): void {
-    if (this.#parked) this.flush();
+    this.#send();
     if (this.#closed) return;
     const parked = this.#parked;
     this.close();
@@ -138,9 +144,13 @@ export class Poll implements Sink {
     else this.#answer.begin(emptyFrame, false);
   }
 
-  /** Answers a parked poll with what has come. */
+  /** Answers a parked poll with what has come. A page that is gathered is sent as a whole. */
   flush(): void {
-    if (!this.#parked || (this.#out.length === 0 && !this.#status)) return;
+    if (!this.#isGathering) this.#send();
+  }
+
+  #send(): void {
+    if (!this.#parked || !this.#hasNews) return;
     const frame = this.#takeFrame();
     if (!this.#streaming) this.close();
     if (!this.#answer.more(frame)) this.close();
@@ -162,7 +172,7 @@ export class Poll implements Sink {
   #visible(cursor: Cursor, batch: Batch): Batch {
     const visible = visibleTo(this.#viewer, batch, this.#filters);
     // A client that waits is neither woken nor told; it is moved on with its next poll.
-    if (visible !== batch && !this.#parked) this.#tell(cursor);
+    if (visible !== batch && this.#isGathering) this.#tell(cursor);
     return visible;
   }
 
@@ -171,21 +181,61 @@ export class Poll implements Sink {
     this.#status.add(cursor);
   }
 
-  #begin(): void {
+  get #hasNews(): boolean {
+    return this.#out.length > 0 || this.#status !== undefined;
+  }
+
+  /** Each cursor is live, or has stopped because the page is full. */
+  #onPageRead(): void {
     if (this.#closed) return;
     this.#share.endReading();
-    const isNews = this.#out.length > 0 || this.#status !== undefined;
-    const frame = this.#takeFrame();
+    const { mayWait } = this.#share;
     const isUpToDate = !this.isFull() && this.#cursors.every((cursor) => cursor.isLive);
-    if (this.#share.mayWait && isUpToDate && this.#cursors.length > 0 && (this.#streaming || !isNews)) {
-      this.#parked = true;
-      this.#polls.park(this);
-      this.#onUnparked = this.#onParked?.();
-      if (this.#streaming) this.#answer.begin(frame, true);
+    if (this.#streaming && this.#cursors.length > 0 && (this.#parked || mayWait || this.#hasNews)) {
+      this.#sendPage(isUpToDate);
+    } else if (mayWait && isUpToDate && this.#cursors.length > 0 && !this.#hasNews) {
+      this.#isGathering = false;
+      this.#park();
     } else {
+      const frame = this.#takeFrame();
       this.close();
       this.#answer.begin(frame, false);
     }
+  }
+
+  #sendPage(isLast: boolean): void {
+    // The next page is read when this one has left: a slow client has one page in memory.
+    const onSent = isLast ? undefined : () => this.#readOn();
+    const isEmpty = !this.#hasNews;
+    const frame = this.#takeFrame();
+    if (!this.#parked) {
+      this.#park();
+      this.#answer.begin(frame, true, onSent);
+    } else if (!isEmpty && !this.#answer.more(frame, onSent)) {
+      this.close();
+      return;
+    }
+    if (!isLast) return;
+    this.#outLength = 0;
+    this.#isGathering = false;
+    if (!this.#share.mayWait) this.end();
+  }
+
+  /** Gathers the next page from the cursors that stopped, or fell behind, while the last one was full. */
+  #readOn(): void {
+    if (this.#closed) return;
+    this.#outLength = 0;
+    const behind = this.#cursors.filter((cursor) => !cursor.isLive);
+    this.#reading = behind.length;
+    if (behind.length === 0) this.#onPageRead();
+    else this.#share.beginReading();
+    for (const cursor of behind) cursor.start();
+  }
+
+  #park(): void {
+    this.#parked = true;
+    this.#polls.park(this);
+    if (this.#share.mayWait) this.#onUnparked = this.#onParked?.();
   }
 
   #takeFrame(): Frame {
@@ -195,19 +245,18 @@ export class Poll implements Sink {
       return only.frame;
     }
     const parts = this.#out.flatMap((batch) => batch.messages.map((message) => message.wire));
-    if (this.#status) {
-      const data: string[] = [];
-      for (const [i, channel] of this.#channels.entries()) {
-        const cursor = this.#cursors[i];
-        // A cursor that has not been read has no position yet.
-        if (cursor && cursor.position >= 0 && this.#status.has(cursor)) {
-          data.push(`${JSON.stringify(channel)}:${cursor.position}`);
-        }
+    const data: string[] = [];
+    for (const [i, channel] of this.#channels.entries()) {
+      const cursor = this.#cursors[i];
+      // A cursor that has not been read has no position yet: it is told with a later page.
+      if (cursor && cursor.position >= 0 && this.#status?.delete(cursor)) {
+        data.push(`${JSON.stringify(channel)}:${cursor.position}`);
       }
-      parts.push(`{"global_id":-1,"message_id":-1,"channel":"/__status","data":{${data.join(',')}}}`);
     }
+    if (data.length > 0)
+      parts.push(`{"global_id":-1,"message_id":-1,"channel":"/__status","data":{${data.join(',')}}}`);
     this.#out = [];
-    this.#status = undefined;
+    if (this.#status?.size === 0) this.#status = undefined;
     return new Frame(`[${parts.join(',')}]`);
   }
 }

@@ -42,8 +42,10 @@ const action = fc.oneof(
       from: fc.integer({ min: -4, max: 8 }),
       fresh: fc.boolean(),
       patience: fc.option(fc.integer({ min: 1, max: 5 }), { freq: 3 }),
+      pageSize: fc.option(fc.integer({ min: 1, max: 3 }), { freq: 2 }),
     }),
   },
+  { weight: 3, arbitrary: fc.record({ do: fc.constant('empty' as const), which }) },
   { weight: 5, arbitrary: fc.record({ do: fc.constant('all arrives' as const) }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('close' as const), which }) },
   { weight: 5, arbitrary: fc.record({ do: fc.constant('run a read' as const), which }) },
@@ -74,7 +76,7 @@ const publishInline: Step = { do: 'publish', channel: '/a', inline: true, ...pla
 
 // A catch-up looked before messages could be read again; it arrives while a cursor opened since then reads its pages.
 const heldFromBefore: Step[] = [
-  { do: 'open', channel: null, from: 0, fresh: false, patience: null, pause: false },
+  { do: 'open', channel: null, from: 0, fresh: false, patience: null, pageSize: null, pause: false },
   { do: 'configure', ...plain, age: 1 },
   { do: 'listen', pause: false },
   { do: 'run a read', which: 0, pause: false },
@@ -85,7 +87,7 @@ const heldFromBefore: Step[] = [
   { do: 'deliver', count: 1, pause: false },
   { do: 'run a read', which: 0, pause: false },
   { do: 'configure', ...plain, age: 2 },
-  { do: 'open', channel: null, from: 0, fresh: false, patience: null, pause: false },
+  { do: 'open', channel: null, from: 0, fresh: false, patience: null, pageSize: null, pause: false },
 ];
 
 class Run {
@@ -104,7 +106,10 @@ class Run {
         bus.deliver(dispatcher, step.count);
         break;
       case 'open':
-        this.open(step.channel, step.from, step.fresh, step.patience);
+        this.open(step);
+        break;
+      case 'empty':
+        this.empty(step.which);
         break;
       case 'close':
         this.close(step.which);
@@ -152,7 +157,7 @@ class Run {
     }
   }
 
-  open(channel: string | null, from: number, fresh: boolean, patience: number | null): void {
+  open({ channel, from, fresh, patience, pageSize }: Extract<Step, { do: 'open' }>): void {
     const { bus, dispatcher } = this;
     const witness = new Witness(
       {
@@ -164,6 +169,7 @@ class Run {
       from,
       fresh || !dispatcher.isConnected,
       patience ?? Number.POSITIVE_INFINITY,
+      pageSize ?? Number.POSITIVE_INFINITY,
     );
     const cursor = channel === null ? dispatcher.openAll(from, witness) : dispatcher.open('', channel, from, witness);
     this.cursors.push([cursor, witness]);
@@ -179,6 +185,11 @@ class Run {
     witness.state = 'closed';
   }
 
+  empty(which: number): void {
+    const [cursor, witness] = this.cursors[which % this.cursors.length] ?? [];
+    if (cursor && witness) witness.empty(cursor);
+  }
+
   connect(): void {
     this.bus.listen(this.dispatcher);
     this.bus.connected(this.dispatcher);
@@ -190,6 +201,11 @@ class Run {
     if (!bus.isListening) bus.noticeLoss(dispatcher);
     this.connect();
     await this.calm();
+    // Page after page, until all have all.
+    while (this.cursors.some(([cursor, { state }]) => state === 'full' || (state === 'live' && !cursor.isLive))) {
+      for (const [cursor, witness] of this.cursors) witness.empty(cursor);
+      await this.calm();
+    }
   }
 
   async calm(): Promise<void> {

@@ -31,18 +31,6 @@ t.test('a backlog of more than a page comes in pages: none lost, none twice, in 
     t.ok(answers >= 3);
   }
 
-  const streamed = await fetch(`${url}/message-bus/s/poll`, {
-    method: 'POST',
-    headers: { 'content-type': 'application/json' },
-    body: JSON.stringify({ '/large': 0 }),
-  });
-  t.equal(
-    streamed.headers.get('content-type'),
-    'application/json; charset=utf-8',
-    'a client that streams fetches pages first',
-  );
-  t.match(await streamed.json(), [{ message_id: 1 }]);
-
   t.strictSame(
     (await bus.backlog('/large')).map((message) => message.messageId),
     ids,
