@@ -5,6 +5,7 @@ import pgListen, { type Subscriber } from 'pg-listen';
 import { errors } from '../errors.js';
 import { areSettingsRefused, withListeningSettings } from './listening-session.js';
 import type { ListeningConnection } from './postgres.js';
+import { resultTypes } from './result-types.js';
 
 // A connection whose other end vanished without a word is noticed by a query that gets no answer: within 11 s. It asks for
 // the number of its backend, for which Postgres does next to nothing.
@@ -68,6 +69,7 @@ export class PgListeningConnection implements ListeningConnection {
     const subscriber = pgListen.default(
       {
         ...config,
+        types: resultTypes,
         application_name: 'postbus listener',
         query_timeout: checkTimeoutMs,
         connectionTimeoutMillis: connectTimeoutMs,

@@ -5,6 +5,7 @@ import { errors } from '../errors.js';
 import { PgListeningConnection } from './pg-listening-connection.js';
 import { PoolQueries } from './pool-queries.js';
 import type { ListeningConnection, Postgres, Query, RunStatement } from './postgres.js';
+import { resultTypes } from './result-types.js';
 
 export interface DatabaseOptions {
   /** `postgres://user:password@host:port/database`. Without it and without a pool, the PG… environment variables count. */
@@ -26,11 +27,6 @@ export interface DatabaseOptions {
    */
   queryTimeout?: number | undefined;
 }
-
-const types: pg.CustomTypesConfig = {
-  getTypeParser: (oid, format) =>
-    oid === pg.types.builtins.INT8 && format !== 'binary' ? Number : pg.types.getTypeParser(oid, format),
-};
 
 const closeGraceMs = 500;
 /** The longest that a timer of Node can wait. */
@@ -91,7 +87,7 @@ export class PooledPostgres implements Postgres {
   }
 
   async query<Row extends pg.QueryResultRow>({ timeout, isRepeatable, ...query }: Query): Promise<Row[]> {
-    return this.#queries.query<Row>({ ...query, types, query_timeout: timeout }, isRepeatable);
+    return this.#queries.query<Row>({ ...query, types: resultTypes, query_timeout: timeout }, isRepeatable);
   }
 
   async transaction(run: (statement: RunStatement) => Promise<void>): Promise<void> {
@@ -99,7 +95,12 @@ export class PooledPostgres implements Postgres {
       await client.query('begin isolation level read committed');
       await run(async (text, values) => {
         // Of the statements, only Postgres knows how long they may take. pg takes 0 for the timeout of the pool.
-        const config = { text, query_timeout: maxTimeoutMs, ...(values && { values: [...values] }) };
+        const config = {
+          text,
+          types: resultTypes,
+          query_timeout: maxTimeoutMs,
+          ...(values && { values: [...values] }),
+        };
         return (await client.query(config)).rows;
       });
       await client.query('commit');

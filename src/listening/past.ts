@@ -26,7 +26,8 @@ export interface BusState {
 /** See node_state() in sql/internal/node.sql. */
 interface StateRow {
   notify_channel: string | null;
-  notify_key: Uint8Array;
+  /** In hexadecimal. */
+  notify_key: string;
   incarnation: string;
   home: string;
   is_known: boolean | null;
@@ -102,7 +103,7 @@ export class Past {
     const seen = this.#landmark;
     const askedAt = performance.now();
     const [row] = await database.read<StateRow>(
-      `select notify_channel, notify_key, incarnation, home, is_known, global_id, site, channel, message_id, version, expires, now, max_age
+      `select notify_channel, encode(notify_key, 'hex') as notify_key, incarnation, home, is_known, global_id, site, channel, message_id, version, expires, now, max_age
         from ${database.name('node_state')}($1, $2, $3, $4, $5, $6)`,
       [seen?.globalId, seen?.site, seen?.channel, seen?.messageId, seen?.version, seen?.expires],
     );
@@ -110,7 +111,7 @@ export class Past {
     if (generation !== this.#generation) return undefined;
     return {
       notifyChannel: row.notify_channel,
-      notifyKey: row.notify_key,
+      notifyKey: Buffer.from(row.notify_key, 'hex'),
       incarnation: row.incarnation,
       home: row.home,
       isAnotherPast: this.#isAnother(row),

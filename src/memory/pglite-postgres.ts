@@ -2,16 +2,18 @@ import { setImmediate as turn } from 'node:timers/promises';
 import type { QueryResult, QueryResultRow } from 'pg';
 import { migrate } from '../database/migrate.js';
 import type { ListeningConnection, Postgres, Query, RunStatement } from '../database/postgres.js';
+import { textParsers, valueWriters } from '../database/result-types.js';
 import { errors } from '../errors.js';
 
 /** A session of PGlite, or a transaction of it. */
 interface PgliteSession {
   query<Row>(text: string, values?: unknown[], options?: PgliteQueryOptions): Promise<{ rows: Row[] }>;
-  exec(text: string): Promise<Pick<QueryResult, 'rows'>[]>;
+  exec(text: string, options?: PgliteQueryOptions): Promise<Pick<QueryResult, 'rows'>[]>;
 }
 
 interface PgliteQueryOptions {
   parsers: Record<number, (text: string) => unknown>;
+  serializers: Record<number, (value: unknown) => string>;
 }
 
 /** What the bus uses of a PGlite. Its own types do not compile everywhere: they need those of Emscripten. */
@@ -21,8 +23,8 @@ export interface PgliteDatabase extends PgliteSession {
   close(): Promise<void>;
 }
 
-const int8 = 20;
-const queryOptions: PgliteQueryOptions = { parsers: { [int8]: Number } };
+/** Parsers and serializers that the application has given its PGlite do not count for the queries of the bus. */
+const queryOptions: PgliteQueryOptions = { parsers: textParsers, serializers: valueWriters };
 
 /** Postgres inside the process: one session, that does one thing at a time. Migrated before it is first used. */
 export class PglitePostgres implements Postgres {
@@ -96,7 +98,9 @@ async function inTransaction(pglite: PgliteDatabase, run: (statement: RunStateme
     run(async (text, values = []) => {
       // Only what has no values may be several statements.
       const result =
-        values.length > 0 ? await transaction.query(text, [...values]) : (await transaction.exec(text)).at(-1);
+        values.length > 0
+          ? await transaction.query(text, [...values], queryOptions)
+          : (await transaction.exec(text, queryOptions)).at(-1);
       return result?.rows ?? [];
     }),
   );
