@@ -156,8 +156,10 @@ t.test('a backup that is put in place: what was published after it is forgotten'
   );
   t.strictSame(await follow(5), [[-1, { '/a': 3 }]], 'those who are ahead of it');
   for (let id = 4; id <= 6; id++) await bus.publish('/a', `second ${id}`);
+  // In this moment the node may find out that the past is another one, and tell the client where it is.
+  const messages = (await follow(3)).filter(([id]) => id !== -1);
   t.strictSame(
-    await follow(3),
+    messages,
     [4, 5, 6].map((id) => [id, `second ${id}`]),
   );
   t.equal((await bus.backlog('/a')).at(3)?.data, 'second 4');

@@ -159,6 +159,7 @@ export class Cursor {
         }
         const connection = this.feed.context.connection();
         const before = this.feed.lastId ?? 0;
+        const { progress } = this.feed.marks;
         const asked = this.position;
         const { lastId, upTo, batch } = await this.feed.source.read(asked);
         if (this.#closed) return;
@@ -169,7 +170,7 @@ export class Cursor {
         else if (upTo !== asked) this.sink.onBatch(this, batch);
         if (this.#closed) return;
         // The feed learnt its last id from a commit: a later read that finds less has found another past.
-        if (lastId < before) this.feed.moveBack(lastId);
+        if (lastId < before) this.feed.moveBack(lastId, progress);
         this.feed.learn(lastId, connection, batch.messages.at(-1));
         this.feed.flush();
         // Pages to come say themselves what can be read: a catch-up that is held may have looked before this began.

@@ -27,6 +27,7 @@ const maxEarly = 1000;
  */
 export class Feed {
   readonly cursors = new Set<Cursor>();
+  readonly marks = new Marks();
   /** The last id dispatched; undefined until a read has told. */
   lastId: number | undefined;
   /** Another number for each past. */
@@ -41,7 +42,6 @@ export class Feed {
   #catchingUp = false;
   #catchUpWanted = false;
   #isBehind = false;
-  readonly #marks = new Marks();
   /** What is known of the former past, while it is yet to be found out where the channel goes on. */
   #former: Former | undefined;
   /** Notices that arrived ahead of their turn, by id; undefined for none, because most feeds never have any. */
@@ -143,7 +143,8 @@ export class Feed {
   learn(lastId: number, connection: number, message?: StoredMessage): void {
     if (this.lastId !== undefined || this.#former) {
       const id = message === undefined ? 0 : this.source.idOf(message);
-      if (message && id > (this.lastId ?? 0)) this.#marks.note(id, message);
+      if (!message || id <= (this.lastId ?? 0)) return;
+      this.marks.note(id, message);
       return;
     }
     this.#stand(lastId, message);
@@ -160,14 +161,21 @@ export class Feed {
     if (!this.#catchingUp) void this.#readUntilLast();
   }
 
-  /** Ids went back: the database was restored, or a standby took over that had not got them all. */
-  moveBack(lastId: number): void {
+  /**
+   * A read has found a lower last id: the database was restored, or a standby took over that had not got them all. False if the
+   * feed's marks were not yet what they are when the read began: the read may be older than what came since, and is made again.
+   */
+  moveBack(lastId: number, progress: number): boolean {
+    this.context.idsWentBack();
+    if (progress !== this.marks.progress) return false;
     this.flush();
     this.#stand(lastId);
     this.source.forget();
+    // What is held may have come since, too.
+    if (this.#early) this.catchUp();
     this.#early = undefined;
     for (const cursor of this.cursors) cursor.moveBack(lastId);
-    this.context.idsWentBack();
+    return true;
   }
 
   /**
@@ -182,7 +190,7 @@ export class Feed {
     // One past may follow another before the place in the first is found.
     this.#former ??= { lastId: this.lastId, marks: new Map(), seenAt };
     const former = this.#former;
-    this.#marks.moveTo(former.marks, this.lastId);
+    this.marks.moveTo(former.marks, this.lastId);
     this.lastId = undefined;
     this.#isBehind = false;
     this.#early = undefined;
@@ -200,7 +208,7 @@ export class Feed {
     ]);
     if (era !== this.era) return;
     this.#former = undefined;
-    // Nobody has read anything yet: whoever is about to learns of the new past alone.
+    // Nobody has read anything: whoever does learns of the new past alone.
     if (former.lastId === undefined) return;
     for (const [i, cursor] of waiting.entries()) cursor.goOn(theirs[i] ?? null);
     if (place === null) this.lastId = former.lastId;
@@ -214,12 +222,17 @@ export class Feed {
       this.#catchingUp = true;
       this.#catchUpWanted = false;
       const { era } = this;
+      const { progress } = this.marks;
       const connection = this.context.connection();
       try {
         const result = await this.source.fetch(this.lastId);
         if (era !== this.era) continue;
         // Turned off meanwhile, the bus gives out nothing; it begins with a catch-up when it is on again.
         if (this.context.isOff()) break;
+        if (result.lastId < this.lastId && !this.moveBack(result.lastId, progress)) {
+          this.#catchUpWanted = true;
+          continue;
+        }
         this.#apply(result);
         this.#dispatchEarly();
         // More than a page: go on.
@@ -234,12 +247,8 @@ export class Feed {
     this.#catchingUp = false;
   }
 
-  #apply({ lastId, upTo, batch }: ReadResult): void {
+  #apply({ upTo, batch }: ReadResult): void {
     const before = this.lastId ?? 0;
-    if (lastId < before) {
-      this.moveBack(lastId);
-      return;
-    }
     // What is handed over may end before upTo, where the last ones can no longer be read: cursors move on all the same.
     this.flush();
     // Where nothing is new, the last message is the one that is known.
@@ -278,7 +287,7 @@ export class Feed {
   #stand(lastId: number, message?: StoredMessage | Notice): void {
     const isSeen = message !== undefined && this.source.idOf(message) === lastId;
     this.lastId = lastId;
-    this.#marks.stand(lastId, isSeen ? message : undefined);
+    this.marks.stand(lastId, isSeen ? message : undefined);
   }
 
   #nextRound(): Round | undefined {

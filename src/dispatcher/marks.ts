@@ -8,6 +8,8 @@ const maxAhead = 100;
 
 /** The messages at which the readers of a feed stand: the last one that it has dispatched, and later ones that cursors have read. */
 export class Marks {
+  /** Raised whenever the feed, or a cursor that reads beyond it, has come to another place. */
+  progress = 0;
   /** 0: the last message was not seen here. */
   #globalId = 0;
   #expires = 0;
@@ -16,6 +18,7 @@ export class Marks {
 
   /** The feed stands at this id now; `message` has it, if it was seen. */
   stand(lastId: number, message: Mark | undefined): void {
+    this.progress++;
     this.#globalId = message?.globalId ?? 0;
     this.#expires = message?.expires ?? 0;
     if (this.#ahead === undefined) return;
@@ -25,6 +28,7 @@ export class Marks {
 
   /** A cursor has read this message last, and the feed has not heard of it. */
   note(id: number, { globalId, expires }: Mark): void {
+    this.progress++;
     this.#ahead ??= new Map();
     const [oldest] = this.#ahead.keys();
     if (oldest !== undefined && this.#ahead.size >= maxAhead) this.#ahead.delete(oldest);

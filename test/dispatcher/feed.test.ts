@@ -190,3 +190,54 @@ t.test('a cursor that reads while one past follows another finds its place in th
   t.equal(starting.cursor.position, 2);
   t.equal(waiting.cursor.position, 2);
 });
+
+t.test('a read that looked while a channel was not there, and is answered later, moves nobody back', async (t) => {
+  const { feed, reads } = feedByHand({ connection: () => 1, isOff: () => false });
+  const waiting = cursorFrom(9, feed);
+  waiting.cursor.start();
+  reads[0]?.({ lastId: 10, upTo: 10, batch: batchOf(10) });
+  await until(() => waiting.cursor.isLive, 'one is live');
+  const [late, ahead] = [cursorFrom(10, feed), cursorFrom(10, feed)];
+  late.cursor.start(true);
+  ahead.cursor.start(true);
+  reads[2]?.({ lastId: 12, upTo: 12, batch: batchOf(11, 12) });
+  await until(() => ahead.cursor.isLive, 'one has read what was published since');
+  reads[1]?.({ lastId: 0, upTo: 0, batch: batchOf() });
+  await until(() => reads.length > 3, 'it is read again');
+  reads[3]?.({ lastId: 12, upTo: 12, batch: batchOf(11, 12) });
+  await until(() => late.cursor.isLive, 'the late one is live');
+  for (const { received } of [late, ahead]) t.strictSame(received, [11, 12]);
+  t.strictSame([waiting.moves, ahead.moves], [[], []]);
+
+  feed.catchUp();
+  const again = cursorFrom(12, feed);
+  again.cursor.start(true);
+  reads[4]?.({ lastId: 8, upTo: 8, batch: batchOf() });
+  await until(() => again.moves.length > 0, 'ids have gone back');
+  t.strictSame([waiting.moves, ahead.moves, again.moves], [[8], [8], [8]]);
+});
+
+t.test('a catch-up that looked while a channel was not there, and is answered later, moves nobody back', async (t) => {
+  const { feed, reads, fetches } = feedByHand({ connection: () => 1, isOff: () => false });
+  const waiting = cursorFrom(9, feed);
+  waiting.cursor.start();
+  reads[0]?.({ lastId: 10, upTo: 10, batch: batchOf(10) });
+  await until(() => waiting.cursor.isLive, 'one is live');
+  feed.catchUp();
+  const ahead = cursorFrom(10, feed);
+  ahead.cursor.start(true);
+  reads[1]?.({ lastId: 12, upTo: 12, batch: batchOf(11, 12) });
+  await until(() => ahead.cursor.isLive, 'one has read what was published since');
+  fetches[0]?.({ lastId: 0, upTo: 0, batch: batchOf() });
+  await until(() => fetches.length > 1, 'it is read again');
+  fetches[1]?.({ lastId: 12, upTo: 12, batch: batchOf(11, 12) });
+  await until(() => feed.lastId === 12, 'the feed is there');
+  t.strictSame(
+    [waiting.received, ahead.received],
+    [
+      [10, 11, 12],
+      [11, 12],
+    ],
+  );
+  t.strictSame([waiting.moves, ahead.moves], [[], []]);
+});
