@@ -36,7 +36,9 @@ async function useAll(t: Test, bus: Bus): Promise<void> {
   await bus.reset();
   t.equal(await bus.publish('/a', 4), 4);
   await until(() => heard.length === 4, 'it goes on');
-  t.match(await bus.diagnostics(), { backlogs: { lastGlobalId: 5, channels: Number, largest: [{ channel: '/a', lastId: 4 }] } });
+  t.match(await bus.diagnostics(), {
+    backlogs: { lastGlobalId: 5, channels: Number, largest: [{ channel: '/a', lastId: 4 }] },
+  });
 }
 
 t.test('parsers that an application sets for everybody do not count for the bus', async (t) => {
