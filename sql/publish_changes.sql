@@ -22,15 +22,18 @@ declare
     set bytea_output = hex set extra_float_digits = 1 set lc_monetary = 'C' set standard_conforming_strings = on set transform_null_equals = off$set$;
   made record;
   t pg_class;
+  named constant text := "table"::text;
   base text;
   cut text;
+  place text;
   function_name text;
+  probe text;
   object text;
   relation regclass;
   n int := 1;
+  prepared text[];
   is_running boolean := false;
   has_passed boolean := false;
-  to_owner text;
 begin
   select c.* into t from pg_class c where c.oid = "table";
   select f.* into made from change_function("table", channel, operations, columns, except_columns, condition, when_changed, old_values,
@@ -53,32 +56,15 @@ begin
       exit;
     end if;
   end loop;
-  function_name := format('%I.%I', (select s.nspname from pg_namespace s where s.oid = t.relnamespace), cut);
-  to_owner := case when pg_get_userbyid(t.relowner) <> current_user then
-    format('alter function %s() owner to %I', function_name, pg_get_userbyid(t.relowner)) else 'select' end;
 
-  -- Tries out the queries on no rows. Postgres runs immutable functions while it plans, and functions, casts and operators of
-  -- the columns are those of the table's owner: so this, too, runs as the owner, never as the caller. All of it is undone: what it
-  -- may have left for the commit to run would run as the caller.
-  begin
-    execute format('create function %s() returns void language plpgsql security definer %s as %L', function_name, fixed,
-      'begin ' || (select string_agg(format('execute %L; ', p), '') from unnest(made.probes) p) || 'end');
-    execute to_owner;
-    is_running := true;
-    execute format('select %s()', function_name);
-    has_passed := true;
-    raise exception 'undone';
-  exception when others then
-    if not has_passed and is_running and condition is not null then
-      raise exception using errcode = 'PB006', message = 'condition: ' || sqlerrm,
-        hint = 'A condition is SQL over the columns of the row, such as status <> ''draft''. Other functions, types and operators than those of Postgres itself need their schema.';
-    elsif not has_passed then
-      raise;
-    end if;
-  end;
+  -- SQL calls a function by its name, and whoever owns the schema can rename schemas between two statements of this function: the
+  -- caller would then run a function of theirs. Nobody can make one of a name that they cannot guess.
+  place := (select s.nspname from pg_namespace s where s.oid = t.relnamespace);
+  function_name := format('%I.%I', place, gen_random_uuid());
+  probe := format('%I.%I', place, gen_random_uuid());
 
-  execute format('create function %s() returns trigger language plpgsql security definer %s set enable_nestloop = off set jit = off as %L',
-    function_name, fixed, made.body);
+  -- The triggers come first, because they lock the table, and the function needs no more than its name for that.
+  execute format('create function %s() returns trigger language plpgsql as $f$ begin end $f$', function_name);
   execute format('revoke execute on function %s() from public', function_name);
   execute format('comment on function %s() is %L', function_name, change_mark(name));
   foreach object in array operations loop
@@ -90,6 +76,41 @@ begin
         function_name);
     end loop;
   end loop;
-  execute to_owner;
+  -- Now that the table is locked, what was checked before is checked again. A transaction with an older snapshot (repeatable
+  -- read) does not see another owner here, but the trigger function does.
+  if not exists (select from pg_class c where c.oid = "table" and c.relowner = t.relowner and c.relrowsecurity = t.relrowsecurity)
+    or "table"::text <> named then
+    raise exception using errcode = 'PB006', message = format('table: another transaction has altered %s meanwhile', named),
+      hint = 'Call publish_changes() again.';
+  end if;
+  execute format('alter function %s() owner to %I', function_name, pg_get_userbyid(t.relowner));
+
+  -- Tries out the queries on no rows. Postgres runs immutable functions while it plans, and functions, casts and operators of
+  -- the columns are those of the table's owner: so this, too, runs as the owner, never as the caller. All of it is undone: what it
+  -- may have left for the commit to run would run as the caller. So would prepared statements, which Postgres does not undo.
+  prepared := array(select row(p.name, p.statement, p.prepare_time)::text from pg_prepared_statements p);
+  begin
+    execute format('create function %s() returns void language plpgsql security definer %s as %L', probe, fixed,
+      'begin ' || (select string_agg(format('execute %L; ', p), '') from unnest(made.probes) p) || 'end');
+    execute format('alter function %s() owner to %I', probe, pg_get_userbyid(t.relowner));
+    is_running := true;
+    execute format('select %s()', probe);
+    has_passed := true;
+    raise exception 'undone';
+  exception when others then
+    for object in select p.name from pg_prepared_statements p where row(p.name, p.statement, p.prepare_time)::text <> all (prepared) loop
+      execute format('deallocate %I', object);
+    end loop;
+    if not has_passed and is_running and condition is not null then
+      raise exception using errcode = 'PB006', message = 'condition: ' || sqlerrm,
+        hint = 'A condition is SQL over the columns of the row, such as status <> ''draft''. Other functions, types and operators than those of Postgres itself need their schema.';
+    elsif not has_passed then
+      raise;
+    end if;
+  end;
+
+  execute format('create or replace function %s() returns trigger language plpgsql security definer %s set enable_nestloop = off set jit = off as %L',
+    function_name, fixed, made.body);
+  execute format('alter function %s() rename to %I', function_name, cut);
 end
 $$;

@@ -64,6 +64,15 @@ declare
   fault text;
   hint text;
 begin
+  -- The trigger functions say what is right. Their owner can also call this by hand.
+  fault := case
+    when items is null then 'items: must be a list, not null'
+    when via is null or via not in ('publish', 'publish_later') then 'via: must be publish_later or publish'
+    when on_error is null or on_error not in ('fail', 'warn') then 'on_error: must be fail or warn'
+  end;
+  if fault is not null then
+    raise exception using errcode = 'PB006', message = fault;
+  end if;
   select s.max_data_size into most from settings s;
   select i.* into bad from unnest(items) i
     where not is_message(i.channel, i.user_ids, i.group_ids, i.client_ids, i.site, i.max_backlog_size, i.max_backlog_age)

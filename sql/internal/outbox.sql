@@ -220,7 +220,7 @@ begin
     return;
   end if;
   insert into outbox (xid, site, channel, data, user_ids, group_ids, client_ids, max_backlog_size, max_backlog_age)
-    select pg_current_xact_id(), site_of(i.site, i.channel), i.channel, i.data, i.user_ids, i.group_ids, i.client_ids, i.max_backlog_size, i.max_backlog_age
+    select pg_current_xact_id(), site_of(i.site, i.channel), i.channel, coalesce(i.data, 'null'), i.user_ids, i.group_ids, i.client_ids, i.max_backlog_size, i.max_backlog_age
     from unnest(items) with ordinality i(site, channel, data, user_ids, group_ids, client_ids, max_backlog_size, max_backlog_age, n) order by i.n;
   if coalesce(current_setting('postbus.outbox', true), '') not in ('waiting', 'mixed') then
     state := set_config('postbus.outbox', 'waiting', true);

@@ -228,3 +228,25 @@ t.test('null data beside a message that is refused is published as null', async 
     t.equal(Number(await value(`select message_bus.last_id('/${right}')`)), 2, right);
   }
 });
+
+t.test('an owner of a table who calls publish_rows() by hand gets null data published, and coded errors', async (t) => {
+  const { run, changes } = await openChanges(t, 'select 1');
+  const item = (channel: string, data: string) =>
+    `array[(null, ${channel}, ${data}, null, null, null, null, null)::message_bus.publication]`;
+  const good = item(`'/a'`, `'1'`);
+  for (const right of ['publish_rows', 'shrink_backlogs']) {
+    const call = (items: string, via: string, onError: string) =>
+      run(`select message_bus.${right}(${items}, ${via}, ${onError}, 'by hand')`);
+    for (const via of [`'publish'`, `'publish_later'`]) {
+      await call(item(`'/a'`, 'null'), via, `'fail'`);
+      t.match(await changes(), [['/a', null]], `${right} via ${via}`);
+      await t.rejects(call('null', via, `'fail'`), { code: 'PB006', message: /^items: must be a list/ });
+      await t.rejects(call('array[null]::message_bus.publication[]', via, `'fail'`), { code: 'PB001' });
+      for (const onError of ['null', `'Warn'`, `''`])
+        await t.rejects(call(good, via, onError), { code: 'PB006', message: 'on_error: must be fail or warn' });
+    }
+    for (const via of ['null', `'later'`, `''`])
+      await t.rejects(call(good, via, `'fail'`), { code: 'PB006', message: 'via: must be publish_later or publish' });
+  }
+  t.strictSame(await changes(), []);
+});
