@@ -19,22 +19,26 @@ declare
 begin
   -- Whatever is evaluated here is made ready first, in each transaction anew: that takes longer than all that is written. So
   -- the long condition stands apart, and a channel is checked when it is new: one that is known was right then.
-  if num_nonnulls(publish.user_ids, publish.group_ids, publish.client_ids, publish.site_id, publish.max_backlog_size, publish.max_backlog_age) > 0
-    or pg_column_size(publish.data) >= 8000 or pg_column_compression(publish.data) is not null then
-    if not is_message(publish.channel, publish.user_ids, publish.group_ids, publish.client_ids, publish.site_id, publish.max_backlog_size, publish.max_backlog_age) then
-      perform check_message(publish.channel, publish.user_ids, publish.group_ids, publish.client_ids, publish.site_id, publish.max_backlog_size, publish.max_backlog_age);
+  if num_nonnulls(publish.user_ids, publish.group_ids, publish.client_ids, publish.site_id, publish.max_backlog_size, publish.max_backlog_age) > 0 then
+    if num_nonnulls(publish.max_backlog_size, publish.max_backlog_age) > 0 then
+      if not is_message(publish.channel, publish.user_ids, publish.group_ids, publish.client_ids, publish.site_id, publish.max_backlog_size, publish.max_backlog_age) then
+        perform check_message(publish.channel, publish.user_ids, publish.group_ids, publish.client_ids, publish.site_id, publish.max_backlog_size, publish.max_backlog_age);
+      end if;
+      perform check_reach(publish.max_backlog_size, publish.max_backlog_age);
+    elsif not is_message(publish.channel, publish.user_ids, publish.group_ids, publish.client_ids, publish.site_id, null, null) then
+      perform check_message(publish.channel, publish.user_ids, publish.group_ids, publish.client_ids, publish.site_id, null, null);
     end if;
     site := site_of(publish.site_id, publish.channel);
-    if num_nonnulls(publish.max_backlog_size, publish.max_backlog_age) > 0 then
-      perform check_reach(publish.max_backlog_size, publish.max_backlog_age);
-    end if;
+  end if;
+  -- One condition for what is rare, here and below: each takes time to make ready.
+  if pg_column_size(publish.data) >= 8000 or pg_column_compression(publish.data) is not null or current_setting('postbus.outbox', true) = 'waiting' then
     if is_bulky(publish.data) then
       perform check_data(publish.data);
     end if;
-  end if;
-  -- See publish_outbox().
-  if current_setting('postbus.outbox', true) = 'waiting' then
-    perform set_config('postbus.outbox', 'mixed', true);
+    -- See publish_outbox().
+    if current_setting('postbus.outbox', true) = 'waiting' then
+      perform set_config('postbus.outbox', 'mixed', true);
+    end if;
   end if;
 
   update channels c set
@@ -51,16 +55,13 @@ begin
         last_id = c.last_id + 1, first_id = greatest(c.first_id, c.last_id + 2 - keep), max_backlog_size = publish.max_backlog_size,
         last_published_at = clock_timestamp()
       returning c.id, c.last_id, c.ring_size, c.last_published_at into id, last_id, slots, published;
-  end if;
-  -- One condition for what is rare: each takes time to make ready.
-  if slots < keep or last_id = 1 then
     if last_id = 1 then
       last_id := skip_forgotten(id, 1);
     end if;
-    if slots < keep then
-      slots := wider_ring(slots, keep);
-      perform resize_ring(id, slots);
-    end if;
+  end if;
+  if slots < keep then
+    slots := wider_ring(slots, keep);
+    perform resize_ring(id, slots);
   end if;
 
   update messages m set

@@ -6,11 +6,17 @@ return (length(channel) <= 255 and channel ~ '^/[^\u0001-\u001f\u007f-\u009f]*$'
 create or replace function is_site(site_id text) returns boolean language sql immutable
 return site_id is null or (site_id <> '' and length(site_id) <= 255 and site_id !~ '[\u0001-\u001f\u007f-\u009f]');
 
-create or replace function is_target(ids text[]) returns boolean language sql stable -- as array_to_string is; or it would not be inlined
-return ids is null or (
-  array_ndims(ids) = 1 and array_position(ids, null) is null
-  and case when pg_column_size(ids) < 8000 then true else octet_length(array_to_string(ids, ',')) <= 1048576 end
-) is true;
+create or replace function is_target(ids text[]) returns boolean language sql immutable
+return ids is null or (array_ndims(ids) = 1 and array_position(ids, null) is null) is true;
+
+-- Whether the ids that a message is meant for have as few bytes as they may. Not inlined: is_message() seldom asks for it.
+create or replace function are_short(user_ids text[], group_ids text[], client_ids text[]) returns boolean
+language plpgsql stable
+as $$
+begin
+  return ids_bytes(user_ids) <= 1048576 and ids_bytes(group_ids) <= 1048576 and ids_bytes(client_ids) <= 1048576;
+end
+$$;
 
 create or replace function is_global(channel text) returns boolean language sql immutable
 return starts_with(channel, '/global/');
@@ -21,10 +27,11 @@ return case when is_global(channel) then '' else coalesce(site_id, '') end;
 
 create or replace function is_message(
   channel text, user_ids text[], group_ids text[], client_ids text[], site_id text, max_backlog_size int, max_backlog_age int
-) returns boolean language sql stable
+) returns boolean language sql stable -- as are_short() is; or it would not be inlined
 return is_channel(channel) and is_site(site_id)
   and (user_ids is null and group_ids is null or not is_global(channel))
   and is_target(user_ids) and is_target(group_ids) and is_target(client_ids)
+  and (pg_column_size((user_ids, group_ids, client_ids)) < 8000 or are_short(user_ids, group_ids, client_ids))
   and (max_backlog_size is null or max_backlog_size >= 1) and (max_backlog_age is null or max_backlog_age >= 1);
 
 -- Raises what is wrong with a message; place tells which one it was, as in 'messages[2].'.

@@ -79,7 +79,7 @@ begin
   select array_agg(p.item order by p.n),
       min(p.n) filter (where not is_message((p.item).channel, (p.item).user_ids, (p.item).group_ids, (p.item).client_ids, p.site_id,
         (p.item).max_backlog_size, (p.item).max_backlog_age)),
-      bool_or((p.item).max_backlog_size is not null or (p.item).max_backlog_age is not null)
+      count((p.item).max_backlog_size) + count((p.item).max_backlog_age) > 0
     into items, first_bad, names_limits from batch_publications(messages) p;
   if first_bad is not null then
     perform check_message((p.item).channel, (p.item).user_ids, (p.item).group_ids, (p.item).client_ids, p.site_id,

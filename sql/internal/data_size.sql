@@ -53,10 +53,14 @@ return case when pg_column_size(data) < 5000 and pg_column_compression(data) is 
 create or replace function ids_bytes(ids text[]) returns bigint language sql stable
 return coalesce(octet_length(array_to_string(ids, ',')), 0);
 
+-- Whether readable_text() is no more than data::text: up to 5000 bytes have 61 MB of text at most.
+create or replace function has_plain_text(data jsonb, user_ids text[], group_ids text[], client_ids text[]) returns boolean language sql stable
+return pg_column_size(data) < 5000 and pg_column_compression(data) is null and num_nonnulls(user_ids, group_ids, client_ids) = 0;
+
 -- The text of a stored message's data for nodes; null if it is too large, or the targets are: who writes to the tables by hand
--- can store anything. Up to 5000 bytes have 61 MB of text at most.
+-- can store anything.
 create or replace function readable_text(data jsonb, user_ids text[], group_ids text[], client_ids text[]) returns text language sql stable
-return case when pg_column_size(data) < 5000 and pg_column_compression(data) is null and num_nonnulls(user_ids, group_ids, client_ids) = 0 then data::text
+return case when has_plain_text(data, user_ids, group_ids, client_ids) then data::text
   when ids_bytes(user_ids) + ids_bytes(group_ids) + ids_bytes(client_ids) <= read_ceiling() then (text_within(data, read_ceiling())).as_text end;
 
 -- Whether data may be larger than its size tells at a glance. What is smaller is measured where its text is made anyway, in

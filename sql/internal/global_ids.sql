@@ -34,19 +34,17 @@ declare
   state text;
 begin
   lock table turn in share update exclusive mode;
-  -- See publish_outbox().
-  state := set_config('postbus.turn', 'taken', true);
   if current_setting('transaction_isolation') <> 'read committed' then
     -- Fails where the window has got another size or was emptied since: all else that was published changed a row of it that
     -- is about to be written to, which fails, too.
     perform from bus for share;
   end if;
   newest := pg_sequence_last_value('newest_global_id');
-  select b.ring_size, (
+  select b.ring_size, setval('newest_global_id', total + coalesce((
       -- The last that has room left: none can follow it.
       select r.global_id from global_ring r
       where r.slot = (newest / 16 % b.ring_size)::int and r.global_id / 16 = newest / 16 and r.global_id % 16 < 15
-    ) into slots, last_id from bus b;
-  last_id := setval('newest_global_id', coalesce(last_id, last_global_id()) + total);
+    ), last_global_id())), set_config('postbus.turn', 'taken', true) -- see publish_outbox()
+    into slots, last_id, state from bus b;
 end
 $$;

@@ -8,6 +8,8 @@ as $$
 declare
   total int := cardinality(items);
   texts text[];
+  room int;
+  first_item publication;
   is_one_channel boolean;
   s settings;
   c channels;
@@ -37,13 +39,17 @@ begin
     return '{}';
   end if;
   select * into s from settings;
+  room := least(s.max_data_size, 1900);
+  first_item := items[1];
   -- The texts that may have room in a line; the others are measured. Before anything is locked: it may take a while.
-  select array_agg(case when octet_length(t.data) <= least(s.max_data_size, 1900) then t.data
-        else check_bytes(coalesce(octet_length(t.data), data_bytes(u.data, s.max_data_size)), s.max_data_size, format('messages[%s].data', u.n - 1)) end),
-      bool_and(u.channel = items[1].channel and u.site = items[1].site and u.max_backlog_size is null)
+  select array_agg(case when octet_length(t.text) <= room then t.text else checked_text(t.data, t.text, s.max_data_size, t.n) end),
+      bool_and(t.is_like_first)
     into texts, is_one_channel
-    from unnest(items) with ordinality u(site, channel, data, user_ids, group_ids, client_ids, max_backlog_size, max_backlog_age, n)
-    cross join lateral (select case when pg_column_size(u.data) < 2000 and pg_column_compression(u.data) is null then u.data::text end as data offset 0) t;
+    from (
+      select case when pg_column_size(u.data) < 2000 and pg_column_compression(u.data) is null then u.data::text end as text, u.data, u.n,
+        u.channel = first_item.channel and u.site = first_item.site and u.max_backlog_size is null as is_like_first
+      from unnest(items) with ordinality u(site, channel, data, user_ids, group_ids, client_ids, max_backlog_size, max_backlog_age, n) offset 0
+    ) t;
   if is_one_channel then
     -- What is inserted of a channel that is there already says how much to add. first_id may be less than 1 then.
     insert into channels as t (site_id, channel, last_id, first_id, ring_size)
@@ -179,6 +185,15 @@ begin
     perform sweep(least(2 * greatest(s.clear_every, total)::bigint, 10000)::int);
   end if;
   return ids;
+end
+$$;
+
+-- For publish_list(): '', if the data of the message at this place is too long for a line, but not larger than it may be.
+create or replace function checked_text(data jsonb, as_text text, most int, n bigint) returns text
+language plpgsql stable
+as $$
+begin
+  return check_bytes(coalesce(octet_length(as_text), data_bytes(data, most)), most, format('messages[%s].data', n - 1));
 end
 $$;
 

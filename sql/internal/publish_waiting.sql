@@ -145,9 +145,7 @@ begin
   begin
     -- If another transaction has created it and is not over, this waits: not long, because the caller may have the turn to give
     -- out global ids, and the other one wait for that.
-    insert into channels as t (site_id, channel, ring_size)
-      select try_lock_channel.site, try_lock_channel.channel, s.max_backlog_size from settings s
-      on conflict (site_id, channel) do update set last_id = t.last_id;
+    perform create_channel(try_lock_channel.site, try_lock_channel.channel);
     return true;
   exception when lock_not_available or deadlock_detected then
     return false;
