@@ -10,7 +10,7 @@ export function createAjax({ onAnswer, onFailure }) {
     const xhr = new XMLHttpRequest();
     xhr.open(type, url);
     xhr.timeout = timeoutMs;
-    for (const [name, value] of Object.entries(headers)) xhr.setRequestHeader(name, value);
+    for (const [name, value] of Object.entries(headers)) if (value != null) xhr.setRequestHeader(name, value);
 
     const isGood = () => xhr.status >= 200 && xhr.status < 300;
     const fail = (reason) => {

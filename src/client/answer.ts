@@ -3,11 +3,14 @@ import type { WireMessage } from './positions.js';
 // JSON has no raw line breaks inside its texts: a frame holds none that the protocol would have to write otherwise.
 const separator = '\r\n|\r\n';
 
-/** The arrays of messages of an answer: one where it is JSON, one after the other where it is a stream. */
+/**
+ * The arrays of messages of an answer: one where it is JSON, one after the other where it is a stream. An error stands for what a
+ * frame of a stream had besides; a whole answer, or a stream that breaks off, throws it.
+ */
 export async function* readAnswer(
   response: Response,
   onChunk: (bytes: number) => void,
-): AsyncGenerator<WireMessage[], void> {
+): AsyncGenerator<WireMessage[] | Error, void> {
   const isStream = !response.headers.get('content-type')?.startsWith('application/json');
   const reader = response.body?.getReader();
   const decoder = new TextDecoder();
@@ -24,24 +27,38 @@ export async function* readAnswer(
       const frames = parts.join('').split(separator);
       parts = frames.splice(-1);
       end = parts.join('');
-      for (const frame of frames) yield parse(frame);
+      for (const frame of frames) {
+        const [messages, fault] = parse(frame);
+        if (fault) yield fault;
+        if (messages.length > 0 || !fault) yield messages;
+      }
     }
     end = end.slice(1 - separator.length);
   }
   const rest = parts.join('');
-  // A stream that breaks inside a frame fails here.
-  if (rest || !isStream) yield parse(rest);
+  if (rest || !isStream) {
+    const [messages, fault] = parse(rest);
+    if (fault) throw fault;
+    yield messages;
+  }
 }
 
-function parse(json: string): WireMessage[] {
-  const messages: unknown = JSON.parse(json);
-  if (!Array.isArray(messages) || !messages.every(isMessage)) throw new Error('the answer is not of a message bus');
-  return messages;
+/** The messages, and what is wrong with the rest. */
+function parse(json: string): [WireMessage[], Error?] {
+  let all: unknown;
+  try {
+    all = JSON.parse(json);
+  } catch {
+    // No array either.
+  }
+  const messages = Array.isArray(all) ? all.filter(isMessage) : [];
+  if (Array.isArray(all) && messages.length === all.length) return [messages];
+  return [messages, new Error(`the answer is not of a message bus: ${json.slice(0, 100)}`)];
 }
 
-/** Whether ids are ids: a client that took others for its positions would be lost. */
+/** Whether ids are ids: a client that took others for its positions would be lost. Some servers send messages without. */
 function isMessage(message: WireMessage | null): boolean {
   const { channel, message_id, data } = Object(message);
-  const ids = channel === '/__status' ? Object.values(Object(data)) : [message_id];
+  const ids = channel === '/__status' ? Object.values(Object(data)) : [message_id ?? 0];
   return typeof channel === 'string' && ids.every(Number.isSafeInteger);
 }

@@ -29,11 +29,10 @@ const maxHeld = 1_000;
 
 /** A client of the message_bus protocol, for browsers and Node. */
 export class MessageBusClient extends ClientSettings {
-  /** Names this client to the server, for messages to it alone. */
-  clientId = createClientId();
   /** All that is subscribed, with its positions. */
   readonly callbacks: Callback[] = [];
 
+  #clientId = createClientId();
   #state: 'new' | 'started' | 'stopped' = 'new';
   #isPaused = false;
   /** Taken, and to be handed over. */
@@ -52,6 +51,19 @@ export class MessageBusClient extends ClientSettings {
     super();
     for (const [name, value] of Object.entries(settings))
       if (value !== undefined) Object.assign(this, { [name]: value });
+  }
+
+  /** Names this client to the server, for messages to it alone. */
+  get clientId(): string {
+    return this.#clientId;
+  }
+
+  set clientId(id: string | number) {
+    const name = `${id}`;
+    // Browsers take `.` and `..` out of a path, encoded or not; half a character cannot be encoded.
+    if (!/^(?!\.\.?$)[^\p{Cc}\p{Cs}]+$/u.test(name) || name.length > 255 || id == null)
+      throw new TypeError(`MessageBus: ${name} cannot be a client id`);
+    this.#clientId = name;
   }
 
   start(): void {

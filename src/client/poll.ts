@@ -31,6 +31,8 @@ export class Poll {
   isGivenUp = false;
   #bytes = 0;
   #watchdog: Timer | undefined;
+  /** What was wrong with the stream before any frame of it made sense. */
+  #fault: Error | undefined;
   readonly #startedAt = performance.now();
   readonly #controller = new AbortController();
 
@@ -84,33 +86,62 @@ export class Poll {
     const { signal } = this.#controller;
     this.#expectChunk(this.streams ? firstChunkTimeout : pollTimeout);
     const base = baseUrl.endsWith('/') ? baseUrl : `${baseUrl}/`;
-    const response = await fetch(`${base}message-bus/${clientId}/poll${this.waits ? '' : '?dlp=t'}`, {
-      method: 'POST',
-      headers: { ...headers, ...(this.streams ? {} : { 'Dont-Chunk': 'true' }) },
-      body: new URLSearchParams([...this.positions.asked, ['__seq', `${sequence}`]]),
-      signal,
-    });
+    const response = await fetch(
+      `${base}message-bus/${encodeURIComponent(clientId)}/poll${this.waits ? '' : '?dlp=t'}`,
+      {
+        method: 'POST',
+        headers: definedOf({ ...headers, 'Dont-Chunk': this.streams ? undefined : 'true' }),
+        body: new URLSearchParams([...this.positions.asked, ['__seq', `${sequence}`]]),
+        signal,
+      },
+    );
     if (!response.ok) throw await toError(response);
     const onChunk = (bytes: number) => {
       this.#bytes += bytes;
       this.#expectChunk(pollTimeout);
     };
-    for await (const messages of readAnswer(response, onChunk)) {
+    let isSound = false;
+    for await (const part of readAnswer(response, onChunk)) {
       // A callback may have changed what is to be asked for.
       if (signal.aborted) break;
-      this.isNews ||= messages.length > 0;
-      onMessages(messages);
+      if (part instanceof Error) {
+        if (isSound) reportFrame(part);
+        else {
+          this.#fault = part;
+          // It may be the page of a proxy, and no stream at all.
+          this.#expectChunk(firstChunkTimeout);
+        }
+        continue;
+      }
+      if (this.#fault) reportFrame(this.#fault);
+      this.#fault = undefined;
+      isSound = true;
+      this.isNews ||= part.length > 0;
+      onMessages(part);
     }
+    if (this.#fault) throw this.#fault;
   }
 
   #expectChunk(within: number): void {
     if (this.#controller.signal.aborted) return;
     clearTimeout(this.#watchdog);
     this.#watchdog = startTimer(() => {
-      this.isGivenUp = true;
-      this.abort();
+      this.isGivenUp = this.#fault === undefined;
+      this.#controller.abort(this.#fault);
     }, within);
   }
+}
+
+/** The rest of its stream counts all the same. */
+function reportFrame(fault: Error): void {
+  console.warn('MessageBus: a part of a stream was left out.', fault);
+}
+
+/** What is undefined would be sent as that word. */
+function definedOf(headers: ClientSettings['headers']): Record<string, string> {
+  const defined: Record<string, string> = {};
+  for (const [name, value] of Object.entries(headers)) if (value != null) defined[name] = value;
+  return defined;
 }
 
 async function toError(response: Response): Promise<Error> {

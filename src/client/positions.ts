@@ -15,6 +15,7 @@ export interface Callback {
 export interface WireMessage {
   channel: string;
   global_id: number;
+  /** Servers other than ours may send messages without one, which have no place in their channel. */
   message_id: number;
   data: unknown;
 }
@@ -59,7 +60,11 @@ export class PollPositions {
   /** Moves those callbacks on that the message is the next one for, and returns them. */
   take({ channel, message_id: id }: WireMessage): Callback[] {
     const place = this.#places.get(channel);
-    if (!place || place.reached >= id) return [];
+    if (!place) return [];
+    if (!(id > 0)) return place.callbacks;
+    // It came before the status that would have told where the channel was: just before it.
+    if (place.reached === Number.POSITIVE_INFINITY) this.move({ [channel]: id - 1 });
+    if (place.reached >= id) return [];
     const takers = place.callbacks.filter(({ last_id }) => last_id >= place.reached && last_id < id);
     place.reached = id;
     for (const taker of takers) taker.last_id = id;

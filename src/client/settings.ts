@@ -2,8 +2,8 @@
 export class ClientSettings {
   /** Where the plugin is mounted: `/`, `/bus/`, `https://example.org/`. Outside a browser, a whole address. */
   baseUrl = '/';
-  /** Added to each poll. */
-  headers: Record<string, string> = {};
+  /** Added to each poll; those that are undefined or null are left out. */
+  headers: Record<string, string | null | undefined> = {};
   /** Whether polls may wait on the server for a message. */
   enableLongPolling = true;
   /** Whether one poll may bring many messages, as they come. */

@@ -89,7 +89,7 @@ async function routes(app: FastifyInstance, { settings, polls, budget, polled }:
   // Fastify puts the prefix before them. A wildcard, because parameters have a length limit of their own.
   for (const url of ['/message-bus', '/message-bus/*']) {
     app.post<{ Body?: PollRequest; Querystring: { dlp?: string | string[] } }>(url, (request, reply) => {
-      const clientId = toClientId(request.params);
+      const clientId = toClientId(request);
       polled.mark();
       if (bus.isOff) throw new errors.OFF();
       // Hung up while hooks of the application were under way.
@@ -136,7 +136,7 @@ async function routes(app: FastifyInstance, { settings, polls, budget, polled }:
       else startSoon(found);
     });
     app.options(url, (request, reply) => {
-      toClientId(request.params);
+      toClientId(request);
       reply.header('allow', 'POST, OPTIONS').send();
     });
   }
@@ -147,11 +147,16 @@ function mayNotWait(dlp: string | string[] | undefined): boolean {
   return dlp === 't' || (Array.isArray(dlp) && dlp.includes('t'));
 }
 
-/** The first part of the path; what follows is of no meaning. */
-function toClientId(params: unknown): string {
+/** The first part of the path after `message-bus`; what follows is of no meaning. */
+function toClientId({ params, raw, routeOptions }: FastifyRequest): string {
   const path = typeof params === 'object' && params !== null && '*' in params ? String(params['*']) : '';
   const end = path.indexOf('/');
-  const clientId = end < 0 ? path : path.slice(0, end);
+  let clientId = end < 0 ? path : path.slice(0, end);
+  // Fastify has decoded the whole path: a slash may be a part of the client id.
+  if (end >= 0 && /%2f/i.test(raw.url ?? '')) {
+    const place = (routeOptions.url ?? '').split('/').length - 1;
+    clientId = decodeURIComponent(raw.url?.split('?', 1)[0]?.replace(/\/+/g, '/').split('/')[place] ?? '');
+  }
   if (clientId === '') throw new errors.NO_CLIENT_ID();
   if (clientId.length > maxClientIdLength) throw new errors.BAD_CLIENT_ID(maxClientIdLength);
   return clientId;

@@ -163,7 +163,7 @@ t.test('an answer that makes no sense is not read to its end', async (t) => {
     });
   });
   captureWarnings(t);
-  const recorded = new RecordedClient(t, url);
+  const recorded = new RecordedClient(t, url, { firstChunkTimeout: 50 });
   recorded.subscribe('/a', 0);
   await recorded.untilAt('/a', await bus.publish('/a', 1));
   await until(() => answer?.closed === true, 'the connection has ended');
