@@ -1,10 +1,11 @@
 import { Bus } from '../bus.js';
 import type { BusOptions } from '../bus-options.js';
 import type { DatabaseOptions } from '../database/pooled-postgres.js';
-import { type PgliteDatabase, PglitePostgres } from './pglite-postgres.js';
+import { PglitePostgres } from './pglite-postgres.js';
+import type { PgliteDatabase } from './pglite-session.js';
 
 export type { Bus } from '../bus.js';
-export type { PgliteDatabase } from './pglite-postgres.js';
+export type { PgliteDatabase } from './pglite-session.js';
 
 export interface MemoryBusOptions extends Omit<BusOptions, keyof DatabaseOptions> {
   /**

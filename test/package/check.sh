@@ -9,7 +9,7 @@ npx publint --strict
 npm pack --silent --pack-destination "$project" >/dev/null
 npx attw "$project"/postbus-*.tgz --profile esm-only
 
-cp test/package/use.ts test/package/page.ts "$project"
+cp test/package/use.ts test/package/page.ts test/package/memory.mjs "$project"
 typescript=$(node -p "require('typescript/package.json').version")
 cd "$project"
 cat > package.json <<'JSON'
@@ -31,5 +31,7 @@ npx tsc --project page.json
 # As bundlers compile it, without esModuleInterop.
 npx tsc --strict --exactOptionalPropertyTypes --module esnext --moduleResolution bundler --target es2022 --types node \
   --skipLibCheck false --noEmit use.ts
+npm install --silent --no-audit --no-fund @electric-sql/pglite
+node memory.mjs
 npx postbus migrate --print | grep -q 'create table channels'
 echo 'the package works in an empty project'

@@ -1,0 +1,40 @@
+import type { QueryResult } from 'pg';
+import type { RunStatement } from '../database/postgres.js';
+import { textParsers, valueWriters } from '../database/result-types.js';
+
+/** A session of PGlite, or a transaction of it. */
+interface PgliteSession {
+  query<Row>(text: string, values?: unknown[], options?: PgliteQueryOptions): Promise<{ rows: Row[] }>;
+  exec(text: string, options?: PgliteQueryOptions): Promise<Pick<QueryResult, 'rows'>[]>;
+}
+
+interface PgliteQueryOptions {
+  parsers: Record<number, (text: string) => unknown>;
+  serializers: Record<number, (value: unknown) => string>;
+}
+
+/** What the bus uses of a PGlite. Its own types do not compile everywhere: they need those of Emscripten. */
+export interface PgliteDatabase extends PgliteSession {
+  transaction<Result>(run: (transaction: PgliteSession) => Promise<Result>): Promise<Result>;
+  listen(channel: string, onPayload: (payload: string) => void): Promise<() => Promise<void>>;
+  close(): Promise<void>;
+}
+
+/** Parsers and serializers that the application has given its PGlite do not count for the queries of the bus. */
+export const queryOptions: PgliteQueryOptions = { parsers: textParsers, serializers: valueWriters };
+
+export async function inTransaction(
+  pglite: PgliteDatabase,
+  run: (statement: RunStatement) => Promise<void>,
+): Promise<void> {
+  await pglite.transaction((transaction) =>
+    run(async (text, values = []) => {
+      // Only what has no values may be several statements.
+      const result =
+        values.length > 0
+          ? await transaction.query(text, [...values], queryOptions)
+          : (await transaction.exec(text, queryOptions)).at(-1);
+      return result?.rows ?? [];
+    }),
+  );
+}
