@@ -18,10 +18,12 @@ const root = fileURLToPath(new URL('../', import.meta.url));
 async function startBus(schema?: string) {
   const { query } = PGlite.prototype;
   let started: PGlite | undefined;
-  PGlite.prototype.query = function (this: PGlite, ...args: Parameters<PGlite['query']>) {
-    started = this;
-    return query.apply(this, args);
-  };
+  Object.assign(PGlite.prototype, {
+    query(this: PGlite, ...args: Parameters<PGlite['query']>) {
+      started = this;
+      return query.apply(this, args);
+    },
+  });
   const bus = createMemoryBus({ schema });
   await bus.publish('/a', 1);
   Object.assign(PGlite.prototype, { query });
