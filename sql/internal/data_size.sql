@@ -5,6 +5,27 @@
 create or replace function read_ceiling() returns int language sql immutable
 return 67108864;
 
+-- The bytes of the long numbers and strings in data, added up until there are more than `most`.
+create or replace function long_bytes(data jsonb, most int) returns bigint
+language plpgsql immutable
+as $$
+declare
+  bytes bigint := 0;
+  part int;
+begin
+  for part in
+    select case jsonb_typeof(q) when 'number' then octet_length(q::text) else pg_column_size(q) - 16 end
+    -- Not as a table, which would be written to disk.
+    from (select jsonb_path_query(data, 'strict $.** ? (@.type() == "number" || @.type() == "string")', '{}', true) as q offset 0) v
+    where case jsonb_typeof(q) when 'number' then scale(q::numeric) > 100 or q::numeric >= 1e30 or q::numeric <= -1e30 else pg_column_size(q) > 1000000 end
+  loop
+    bytes := bytes + part;
+    exit when bytes > most;
+  end loop;
+  return bytes;
+end
+$$;
+
 -- The text of data, and its bytes. If it has more than `most`: null, and a size above `most` that the text has at least; most
 -- often without making the text, because more than 1 GB cannot be made, and takes seconds to fail.
 create or replace function text_within(data jsonb, most int, out as_text text, out bytes bigint)
@@ -14,23 +35,13 @@ declare
   -- A copy that is neither compressed nor elsewhere, as what a table holds may be.
   unpacked jsonb := jsonb_path_query_first(data, '$');
   size int := pg_column_size(unpacked);
-  part int;
 begin
   -- A string has at least the characters that it takes. Else text is shortest for [1, 1, …] and [[[…]]]: a quarter of the bytes.
   bytes := greatest(case when jsonb_typeof(unpacked) = 'string' then size - 16 else size / 4 - 8 end, 0);
   -- To look through all numbers takes as long as to make the text, or longer. 32 kB have 350 MB of text at most, and 700 kB 960 MB if
   -- no number is large: those below 1e30 can have 16,383 digits after the point.
   if bytes <= most and size > 32768 and (size > 700000 or jsonb_path_exists(unpacked, 'strict $.**{last} ? (@ >= 1e30 || @ <= -1e30)', '{}', true)) then
-    bytes := 0;
-    for part in
-      select case jsonb_typeof(q) when 'number' then octet_length(q::text) else pg_column_size(q) - 16 end
-      -- Not as a table, which would be written to disk.
-      from (select jsonb_path_query(unpacked, 'strict $.** ? (@.type() == "number" || @.type() == "string")', '{}', true) as q offset 0) v
-      where case jsonb_typeof(q) when 'number' then scale(q::numeric) > 100 or q::numeric >= 1e30 or q::numeric <= -1e30 else pg_column_size(q) > 1000000 end
-    loop
-      bytes := bytes + part;
-      exit when bytes > most;
-    end loop;
+    bytes := long_bytes(unpacked, most);
   end if;
   if bytes <= most then
     begin

@@ -105,7 +105,11 @@ begin
   end;
   if state = 'PB007' then
     -- All that are too large at once: not by halves, which would make the text of each again and again.
-    large := array(select o.ctid from relay_outbox o, settings s where o.ctid = any (batch) and data_bytes(o.data, s.max_data_size) > s.max_data_size);
+    -- Long numbers first: 150 bytes of them can have 50 MB of text, which takes a third of a second to make, and there may be 1000 such messages.
+    large := array(
+      select o.ctid from relay_outbox o, settings s where o.ctid = any (batch)
+        and case when long_bytes(o.data, s.max_data_size) > s.max_data_size then true else data_bytes(o.data, s.max_data_size) > s.max_data_size end
+    );
     batch := array(select b.id from unnest(batch) with ordinality b(id, n) where b.id <> all (large) order by b.n);
     if large <> '{}' then
       perform put_aside(large, state, 'data: has more bytes of text than max_data_size');

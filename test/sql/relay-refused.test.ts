@@ -126,3 +126,23 @@ t.test('a batch that would be too large, unpacked, is made smaller', async (t) =
   await until(async () => (await query('select from message_bus.relay_outbox')).length === 0, 'all are published');
   t.equal(await bus.lastId('/large'), 10);
 });
+
+t.test('messages whose text is thousands of times as long as they are do not keep the relay busy', async (t) => {
+  const { query } = await createRelayed(t);
+  // 150 bytes each in the outbox, and 26 MB of text.
+  const data = `select jsonb_agg('1e131071'::jsonb) as data from generate_series(1, 200)`;
+  await query(`select message_bus.publish_later('/long/' || i, (${data})) from generate_series(1, 8) i`);
+  await query(`select message_bus.publish_later('/short', '1')`);
+  const elapsed = async (statement: string) => {
+    const begin = performance.now();
+    await query(statement);
+    return performance.now() - begin;
+  };
+  const text = await elapsed(`select sum(octet_length(data::text)) from message_bus.relay_outbox`);
+  const relayed = await elapsed(`select message_bus.relay('node')`);
+  t.ok(relayed < text / 2, `${relayed} ms, and ${text} to make all of the text`);
+  t.strictSame(
+    await query(`select count(*)::int, message_bus.last_id('/short')::int from message_bus.relay_refused()`),
+    [{ count: 8, last_id: 1 }],
+  );
+});
