@@ -10,13 +10,14 @@ import {
   maxDataSizeCeiling,
   siteOf,
 } from './arguments.js';
+import { migrateBus } from './bus/migrate-bus.js';
 import { Readiness } from './bus/readiness.js';
 import type { BusOptions, OffOptions, PublishOptions, Settings, SiteOptions, SubscribeOptions } from './bus-options.js';
 import { checkPublication } from './check-publication.js';
 import { ClientFilters, type ClientMessageFilter } from './client-filters.js';
 import { type Codec, checkCodec, encode } from './codec.js';
 import { Database } from './database/database.js';
-import { checkSchema, migrate } from './database/migrate.js';
+import { checkSchema } from './database/migrate.js';
 import type { Postgres } from './database/postgres.js';
 import { type Diagnostics, diagnose } from './diagnostics.js';
 import { Dispatcher } from './dispatcher/dispatcher.js';
@@ -85,11 +86,10 @@ export class Bus {
     });
   }
 
-  /** Creates the schema or brings it up to date; safe to call from every node at each start. */
+  /** Creates the schema or brings it up to date; safe to call from every node at each start, also beside newer ones. */
   async migrate(): Promise<void> {
     this.#checkOpen();
-    const { mended } = await migrate((run) => this.#database.postgres.transaction(run), this.#database.schema);
-    if (mended.length > 0) this.#logger.warn({ mended }, 'the schema of the bus was damaged, and has been mended');
+    await migrateBus(this.#database, this.#readiness, this.#logger);
   }
 
   /** Checks that the database and its schema are there, and starts to listen. Later losses are mended in the background. */

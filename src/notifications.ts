@@ -220,6 +220,10 @@ export class Notifications {
   #areBack(): void {
     if (this.#beginning || this.isConnected) return;
     this.options.dispatcher.connected();
+    // Logged at the level of the outage, so that whoever reads of that reads of its end. off() is none.
+    if (this.#outage !== undefined && !(this.#outage instanceof errors.OFF)) {
+      this.options.logger.warn({}, 'connected again: messages arrive here');
+    }
     this.#outage = undefined;
     this.#listener?.trust();
     this.options.events.tell('connected');

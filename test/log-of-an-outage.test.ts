@@ -32,35 +32,39 @@ interface Broken {
 }
 
 for (const [how, breakThem] of Object.entries(ends)) {
-  t.test(`connections that break, ${how}: a line for the idle ones, and one for the one that listens`, async (t) => {
-    const { url: database, query } = await createDatabase(t);
-    const idle = await startBlackHole(t, database);
-    const bus = openBus(t, idle.url, { listenConnectionString: database });
-    await bus.subscribe('/a', () => {});
-    const ofBus = (application: string) =>
-      `from pg_stat_activity where application_name like '${application}' and datname = current_database()`;
-    await until(async () => {
-      await Promise.all([...Array(5)].map(() => bus.globalBacklog()));
-      const [{ count = 0 } = {}] = await query(`select count(*)::int ${ofBus('postbus%')}`);
-      return count > 3 && bus.isConnected;
-    }, 'the bus has several connections');
-    const isLogged = (pattern: RegExp) => bus.log.some(({ message }) => pattern.test(message));
-    const end = async (application: string) => {
-      await query(`select pg_terminate_backend(pid) ${ofBus(application)}`);
-    };
-    await breakThem({ end, isLogged, idle });
-    await until(() => bus.log.length > 1 && bus.isConnected, 'it is over');
-    const lost = { err: { code: 'POSTBUS_CONNECTION_LOST', statusCode: 503 } };
-    t.match(
-      bus.log.sort((a, b) => a.message.localeCompare(b.message)),
-      [
-        { message: 'idle database connections broke; the pool replaces them', details: { ...lost, count: 1 } },
-        { message: 'not listening to Postgres; trying again', details: lost },
-      ],
-    );
-    t.equal(bus.log.length, 2);
-    t.notMatch(JSON.stringify(bus.log), /secretKey/, 'nothing of the connection');
-  });
+  t.test(
+    `connections that break, ${how}: a line for the idle ones, one for the one that listens, and one when it is back`,
+    async (t) => {
+      const { url: database, query } = await createDatabase(t);
+      const idle = await startBlackHole(t, database);
+      const bus = openBus(t, idle.url, { listenConnectionString: database });
+      await bus.subscribe('/a', () => {});
+      const ofBus = (application: string) =>
+        `from pg_stat_activity where application_name like '${application}' and datname = current_database()`;
+      await until(async () => {
+        await Promise.all([...Array(5)].map(() => bus.globalBacklog()));
+        const [{ count = 0 } = {}] = await query(`select count(*)::int ${ofBus('postbus%')}`);
+        return count > 3 && bus.isConnected;
+      }, 'the bus has several connections');
+      const isLogged = (pattern: RegExp) => bus.log.some(({ message }) => pattern.test(message));
+      const end = async (application: string) => {
+        await query(`select pg_terminate_backend(pid) ${ofBus(application)}`);
+      };
+      await breakThem({ end, isLogged, idle });
+      await until(() => bus.log.length > 2 && bus.isConnected, 'it is over');
+      const lost = { err: { code: 'POSTBUS_CONNECTION_LOST', statusCode: 503 } };
+      t.match(
+        bus.log.sort((a, b) => a.message.localeCompare(b.message)),
+        [
+          { message: 'connected again: messages arrive here' },
+          { message: 'idle database connections broke; the pool replaces them', details: { ...lost, count: 1 } },
+          { message: 'not listening to Postgres; trying again', details: lost },
+        ],
+      );
+      t.equal(bus.log.length, 3);
+      t.notMatch(JSON.stringify(bus.log), /secretKey/, 'nothing of the connection');
+    },
+  );
 }
 
 t.test('a database that fails every poll', async (t) => {

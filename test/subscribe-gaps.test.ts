@@ -34,7 +34,7 @@ t.test('an outage of the listener in which the backlog passed the place of a sub
   ]);
   t.strictSame(
     bus.log.map(({ message }) => message),
-    ['not listening to Postgres; trying again'],
+    ['not listening to Postgres; trying again', 'connected again: messages arrive here'],
     'those who are told themselves are not warned of',
   );
 });

@@ -1,5 +1,5 @@
 import type { Database } from '../database/database.js';
-import { loadSchemaSql } from '../database/migrate/load.js';
+import { loadSchemaSql, type SchemaSql } from '../database/migrate/load.js';
 import { errors } from '../errors.js';
 
 /** What a node calls. Without `keepalive` and `diagnostics` it works all the same. */
@@ -32,7 +32,7 @@ interface Outcome {
 export class Readiness {
   #last: Outcome | undefined;
   #asking: Promise<Outcome> | undefined;
-  #migrations: Promise<string[]> | undefined;
+  #sql: Promise<SchemaSql> | undefined;
 
   constructor(private readonly database: Database) {}
 
@@ -63,15 +63,31 @@ export class Readiness {
     return this.#last;
   }
 
-  async #probe(): Promise<void> {
+  /** Whether the schema, of a newer version perhaps, has all that this version and its applications call. */
+  async isServed(): Promise<boolean> {
+    const { publicFunctionNames } = await this.#loadSql();
+    return this.#probe([...new Set([...nodeFunctions, ...publicFunctionNames])]).then(
+      () => true,
+      () => false,
+    );
+  }
+
+  #loadSql(): Promise<SchemaSql> {
+    this.#sql ??= loadSchemaSql();
+    return this.#sql;
+  }
+
+  /** `functions`: those that have to be there. Only those of nodes have to be the role's to execute. */
+  async #probe(functions = nodeFunctions): Promise<void> {
     const { database } = this;
-    this.#migrations ??= loadSchemaSql().then(({ migrations }) => migrations.map(([name]) => name));
+    const { migrations } = await this.#loadSql();
     const [row] = await database.read<{ missing: string[]; denied: string[] }>(
       `select missing, denied from ${database.name('node_ready')}($1, $2)`,
-      [await this.#migrations, nodeFunctions],
+      [migrations.map(([name]) => name), functions],
       askMs,
     );
-    const { missing = [], denied = [] } = row ?? {};
+    const missing = row?.missing ?? [];
+    const denied = row?.denied.filter((name) => nodeFunctions.includes(name)) ?? [];
     if (missing.length > 0) {
       const error = new errors.NO_SCHEMA(database.schema);
       error.cause = new Error(`not there: ${missing.join('; ')}`);

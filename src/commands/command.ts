@@ -22,6 +22,9 @@ export interface Command {
 /** The command line cannot be understood as it is. */
 export class UsageError extends Error {}
 
+/** The command has failed and has said why on stderr, in its own format. */
+export class ToldError extends Error {}
+
 export const databaseOptions: Record<string, Option> = {
   'database-url': { value: 'url', help: 'the database; default: DATABASE_URL' },
   schema: { value: 'name', help: 'the schema of the bus; default: message_bus' },
@@ -80,6 +83,16 @@ export class Arguments {
     return (
       this.integer(name, least, most) ?? (value === undefined ? undefined : toInteger(value, variable, least, most))
     );
+  }
+
+  /** A flag, or else the environment variable of its name, set to 1 or true: `--no-migrate`, NO_MIGRATE. */
+  flagOrVariable(name: string): boolean {
+    const variable = name.toUpperCase().replaceAll('-', '_');
+    const value = environment(variable) ?? 'false';
+    if (!['1', 'true', '0', 'false'].includes(value)) {
+      throw new UsageError(`${variable} must be 1, true, 0 or false, not ${value}`);
+    }
+    return this.flag(name) || value === '1' || value === 'true';
   }
 
   list(name: string): string[] | undefined {

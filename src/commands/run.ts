@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { isPostbusError } from '../errors.js';
-import { Arguments, type Command, columns, helpFor, UsageError } from './command.js';
+import { Arguments, type Command, columns, helpFor, ToldError, UsageError } from './command.js';
 import { configureCommand } from './configure.js';
 import { expireCommand } from './expire.js';
 import { migrateCommand } from './migrate.js';
@@ -34,7 +34,7 @@ export async function run([name, ...rest]: string[]): Promise<number> {
     return 0;
   } catch (error) {
     if (error instanceof UsageError) return misunderstood(error.message, `postbus ${name} --help`);
-    process.stderr.write(`${tell(error)}\n`);
+    if (!(error instanceof ToldError)) process.stderr.write(`${tell(error)}\n`);
     return 1;
   }
 }

@@ -1,5 +1,5 @@
 import { normalizeHost } from '../server/host-check.js';
-import { type Command, databaseOptions, environment, listenOption, UsageError } from './command.js';
+import { type Command, databaseOptions, environment, listenOption, ToldError, UsageError } from './command.js';
 import { givenDatabaseUrl, givenListenUrl } from './database-url.js';
 
 const logLevels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'];
@@ -10,11 +10,12 @@ export const serveCommand: Command = {
   summary: 'Serves polls over HTTP',
   details: `
 Without a database it starts a Postgres of its own, which keeps its data in .postbus/ of the current
-folder. Creates the schema, or brings it up to date. Prints its address when it is ready; logs go to
-stderr. GET /health/live and GET /health/ready tell how it is. SIGINT or SIGTERM stops it.
+folder. Creates the schema, or brings it up to date. Prints its address when it is ready; logs, and
+why it cannot start, go to stderr as JSON. GET /health/live and GET /health/ready tell how it is.
+SIGINT or SIGTERM stops it.
 
-Environment: DATABASE_URL, LISTEN_DATABASE_URL, HOST, PORT, CORS_ORIGINS, HOSTS,
-MAX_ACTIVE_CLIENTS, MAX_WAITING_CHANNELS, MAX_CHANNELS, BODY_LIMIT, LOG_LEVEL
+Environment: DATABASE_URL, LISTEN_DATABASE_URL, NO_MIGRATE, WAIT_FOR_DATABASE, HOST, PORT,
+CORS_ORIGINS, HOSTS, MAX_ACTIVE_CLIENTS, MAX_WAITING_CHANNELS, MAX_CHANNELS, BODY_LIMIT, LOG_LEVEL
 (${logLevels.join(', ')}; default: warn)
 `,
   options: {
@@ -36,6 +37,11 @@ MAX_ACTIVE_CLIENTS, MAX_WAITING_CHANNELS, MAX_CHANNELS, BODY_LIMIT, LOG_LEVEL
       value: 'list',
       help: 'hosts that requests may name besides localhost, or *; default: HOSTS, or none on loopback, all elsewhere',
     },
+    'no-migrate': { help: 'leave the schema as it is, and check it; default: NO_MIGRATE, or migrate' },
+    'wait-for-database': {
+      value: 's',
+      help: 'seconds to wait for a database that is not there yet; default: WAIT_FOR_DATABASE, or 30',
+    },
     workers: { value: 'n', help: 'processes that serve the port; default: 1' },
     ...databaseOptions,
     ...listenOption,
@@ -46,11 +52,12 @@ MAX_ACTIVE_CLIENTS, MAX_WAITING_CHANNELS, MAX_CHANNELS, BODY_LIMIT, LOG_LEVEL
     if (!logLevels.includes(logLevel)) {
       throw new UsageError(`LOG_LEVEL must be one of ${logLevels.join(', ')}, not ${logLevel}`);
     }
-    const { serve } = await import('../server/serve.js');
-    await serve({
+    const options = {
       databaseUrl: givenDatabaseUrl(args),
       listenDatabaseUrl: givenListenUrl(args),
       schema: args.schema,
+      migrates: !args.flagOrVariable('no-migrate'),
+      waitForDatabase: args.integerOrVariable('wait-for-database', 0, 86_400) ?? 30,
       demo: args.flag('demo'),
       corsOrigins: (args.list('cors-origins') ?? environment('CORS_ORIGINS')?.split(',') ?? []).map(checkOrigin),
       hosts: (args.list('hosts') ?? environment('HOSTS')?.split(','))?.map(checkHost),
@@ -64,7 +71,15 @@ MAX_ACTIVE_CLIENTS, MAX_WAITING_CHANNELS, MAX_CHANNELS, BODY_LIMIT, LOG_LEVEL
       },
       logLevel,
       workers: args.integer('workers', 1, 1024) ?? 1,
-    });
+    };
+    const { serve } = await import('../server/serve.js');
+    try {
+      await serve(options);
+    } catch (error) {
+      const { logFailure } = await import('../server/log.js');
+      logFailure(logLevel, error);
+      throw new ToldError();
+    }
   },
 };
 

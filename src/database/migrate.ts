@@ -7,6 +7,7 @@ import { explain } from './migrate/explain.js';
 import { raiseUnsafe, schemaFaults } from './migrate/guard.js';
 import { digestOf, loadSchemaSql, type SchemaSql } from './migrate/load.js';
 import { lockSchema } from './migrate/lock.js';
+import { refuseNewer } from './migrate/newer.js';
 import { completeRecords, recordsSql } from './migrate/records.js';
 import { noteRights, restrictRights, takeBackDefaults } from './migrate/rights.js';
 import { catalogAlone, schemaFirst, settings } from './migrate/settings.js';
@@ -70,6 +71,7 @@ async function migrateIn(
   await statement(settings(timeouts.migratorMs));
   await checkEncoding(statement);
   let state = await readState(statement, schema, sql);
+  refuseNewer(state, schema, sql);
   if (state.owner === null) {
     refuseReadOnly(state, schema);
     await statement(createSchema(schema));

@@ -1,11 +1,5 @@
 import { STATUS_CODES } from 'node:http';
-import Fastify, {
-  type FastifyBaseLogger,
-  type FastifyError,
-  type FastifyInstance,
-  type FastifyReply,
-  type FastifyRequest,
-} from 'fastify';
+import Fastify, { type FastifyError, type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import { createBus } from '../create-bus.js';
 import { errors } from '../errors.js';
 import postbus, { type PostbusOptions } from '../fastify/index.js';
@@ -15,6 +9,7 @@ import { letInPagesOf } from './cors.js';
 import { demo } from './demo.js';
 import { health } from './health.js';
 import { checkHosts } from './host-check.js';
+import { logging } from './log.js';
 
 export interface ServerOptions {
   connectionString: string;
@@ -74,15 +69,6 @@ export async function createServer(options: ServerOptions, times = requestTimes)
 
 function noSniff(reply: FastifyReply): FastifyReply {
   return reply.header('x-content-type-options', 'nosniff');
-}
-
-/** A logger like the server's, for what is said beside it. */
-export function createLogger(level: string): FastifyBaseLogger {
-  return Fastify({ logger: logging(level) }).log;
-}
-
-function logging(level: string) {
-  return { level, stream: process.stderr };
 }
 
 /** What the client did wrong, it is told; what went wrong here is for the log. */

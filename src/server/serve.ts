@@ -1,9 +1,10 @@
-import { createBus } from '../create-bus.js';
 import { startEmbeddedPostgres } from '../embedded-postgres/index.js';
 import { errors } from '../errors.js';
 import type { ServerOptions } from './create-server.js';
 import { isLoopback } from './host-check.js';
 import { authority, HttpServer } from './http-server.js';
+import { createLogger, logWhatNodePrints } from './log.js';
+import { prepareSchema } from './prepare-schema.js';
 import { listenForStopSignals } from './stop-signals.js';
 import { Workers } from './workers.js';
 
@@ -13,6 +14,10 @@ export interface ServeOptions {
   /** Where to listen, if `databaseUrl` is of no use for that. */
   listenDatabaseUrl: string | undefined;
   schema: string;
+  /** false: the schema is only checked. */
+  migrates: boolean;
+  /** Seconds for which a database that is not there yet is waited for. */
+  waitForDatabase: number;
   demo: boolean;
   corsOrigins: readonly string[];
   /** Hosts that requests may name; undefined: by default, only those of this machine if it listens on loopback. */
@@ -30,12 +35,21 @@ export async function serve(options: ServeOptions): Promise<void> {
   const { databaseUrl, listenDatabaseUrl, schema, demo, corsOrigins, hosts, host, port, limits, logLevel, workers } =
     options;
   const signals = listenForStopSignals();
+  const log = createLogger(logLevel);
+  logWhatNodePrints(log);
   const undo: (() => Promise<unknown>)[] = [];
   try {
     const database = await openDatabase(databaseUrl);
     undo.push(database.stop);
     if (signals.isRequested) return;
-    await migrate(database.url, schema);
+    await prepareSchema({
+      connectionString: database.url,
+      schema,
+      migrates: options.migrates,
+      waitMs: options.waitForDatabase * 1000,
+      log,
+      signals,
+    });
     if (signals.isRequested) return;
 
     const embedded = databaseUrl === undefined;
@@ -63,15 +77,6 @@ export async function serve(options: ServeOptions): Promise<void> {
   } finally {
     signals.stopping();
     for (const step of undo.reverse()) await step();
-  }
-}
-
-async function migrate(connectionString: string, schema: string): Promise<void> {
-  const bus = createBus({ connectionString, schema });
-  try {
-    await bus.migrate();
-  } finally {
-    await bus.close();
   }
 }
 

@@ -1,11 +1,13 @@
 // One of the processes that Workers starts.
 import cluster from 'node:cluster';
 import { HttpServer } from './http-server.js';
+import { createLogger, logWhatNodePrints } from './log.js';
 import { listenForStopSignals } from './stop-signals.js';
 import { taskVariable, type WorkerReport, type WorkerTask } from './workers.js';
 
 const signals = listenForStopSignals();
 const { options, address }: WorkerTask = JSON.parse(process.env[taskVariable] ?? '');
+logWhatNodePrints(createLogger(options.logLevel));
 const server = new HttpServer(options, address);
 try {
   await tell({ port: await server.start() });

@@ -2,8 +2,9 @@ import cluster, { type Worker } from 'node:cluster';
 import { once } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { createLogger, type ServerOptions } from './create-server.js';
+import type { ServerOptions } from './create-server.js';
 import type { Address } from './http-server.js';
+import { createLogger } from './log.js';
 
 /** What a worker is to do; it finds it in its environment. */
 export interface WorkerTask {

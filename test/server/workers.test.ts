@@ -138,5 +138,8 @@ t.test('what cannot be served, is told once', async (t) => {
   const port = String(typeof address === 'object' ? address?.port : '');
   const outcome = await run(t, ['serve', '--workers', '3', '--port', port], { env: { DATABASE_URL: url } });
   t.strictSame([outcome.code, outcome.stdout], [1, '']);
-  t.match(outcome.stderr, /^postbus: Cannot listen on [^\n]* the port is taken[^\n]*\(POSTBUS_CANNOT_LISTEN\)\n$/);
+  t.match(JSON.parse(outcome.stderr), {
+    err: { code: 'POSTBUS_CANNOT_LISTEN' },
+    msg: /^Cannot listen on .* the port is taken.*\(POSTBUS_CANNOT_LISTEN\)$/,
+  });
 });

@@ -21,8 +21,12 @@ export interface SchemaSql {
   functions: string;
   /** Of these, and of the record that a migrator leaves. */
   functionNames: string[];
+  /** Of these, those that applications call; the others are internal, and another version may do without them. */
+  publicFunctionNames: string[];
   /** Of tables, types and sequences. */
   relationNames: string[];
+  /** Of the package. */
+  version: string;
 }
 
 export async function loadSchemaSql(): Promise<SchemaSql> {
@@ -32,20 +36,21 @@ export async function loadSchemaSql(): Promise<SchemaSql> {
   }
   // Helpers first: SQL functions are resolved when they are created.
   const internal = new URL('internal/', functionsFolder);
-  const texts: string[] = [];
-  for (const file of await sqlFiles(internal)) texts.push(await readFile(new URL(file, internal), 'utf8'));
-  for (const file of await sqlFiles(functionsFolder))
-    texts.push(await readFile(new URL(file, functionsFolder), 'utf8'));
-  const functions = texts.join('\n');
+  const publicFunctions = await readAll(functionsFolder);
+  const functions = [...(await readAll(internal)), ...publicFunctions].join('\n');
   return {
     migrations,
     functions,
-    functionNames: [
-      ...new Set([...functions.matchAll(/^create or replace function (\w+)/gm)].map(([, name = '']) => name)),
-      recordFunction,
-    ],
+    functionNames: [...functionsOf(functions), recordFunction],
+    publicFunctionNames: functionsOf(publicFunctions.join('\n')),
+    version: await packageVersion(),
     relationNames: [...relationsOf(migrations.map(([, text]) => text).join('\n')), migrationTable, migrationLockTable],
   };
+}
+
+async function packageVersion(): Promise<string> {
+  const { version } = JSON.parse(await readFile(new URL('../../../package.json', import.meta.url), 'utf8'));
+  return String(version);
 }
 
 /** What tells the SQL of one version in one schema from that of another. */
@@ -61,6 +66,16 @@ export function namesLiteral(names: readonly string[]): string {
 
 async function sqlFiles(folder: URL): Promise<string[]> {
   return (await readdir(folder)).filter((file) => file.endsWith('.sql')).sort();
+}
+
+async function readAll(folder: URL): Promise<string[]> {
+  const texts: string[] = [];
+  for (const file of await sqlFiles(folder)) texts.push(await readFile(new URL(file, folder), 'utf8'));
+  return texts;
+}
+
+function functionsOf(statements: string): string[] {
+  return [...new Set([...statements.matchAll(/^create or replace function (\w+)/gm)].map(([, name = '']) => name))];
 }
 
 /** The names of the tables, types and sequences that are left at the end of these statements. */

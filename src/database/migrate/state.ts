@@ -6,6 +6,8 @@ import { digestOf, migrationTable, namesLiteral, recordFunction, type SchemaSql 
 interface MigrationRecord {
   /** The last migration that was run. */
   migration: string;
+  /** Of the package; 0 if it was one that did not note it. */
+  version: string;
   digest: string;
   /** A digest of the functions as they were then. */
   functions: string;
@@ -61,7 +63,7 @@ from pg_roles me where me.rolname = current_user`);
 
 /** Leaves the record of who has migrated the schema, for the next one to read. */
 export function recordState(schema: string, sql: SchemaSql): string {
-  const record = { migration: sql.migrations.at(-1)?.[0], digest: digestOf(sql, schema) };
+  const record = { migration: sql.migrations.at(-1)?.[0], version: sql.version, digest: digestOf(sql, schema) };
   const body = `
 begin
   execute format('create or replace function %I.${recordFunction}() returns jsonb language sql immutable as %L', ${pg.escapeLiteral(schema)},
@@ -73,8 +75,9 @@ end`;
 /** Whoever owns the schema may have written anything there. */
 function readRecord(source: string | null): MigrationRecord | null {
   try {
-    const { migration, digest, functions } = JSON.parse(/\{.*\}/.exec(source ?? '')?.[0] ?? '{}');
-    return typeof migration === 'string' ? { migration, digest: String(digest), functions: String(functions) } : null;
+    const { migration, version = '0', digest, functions } = JSON.parse(/\{.*\}/.exec(source ?? '')?.[0] ?? '{}');
+    if (typeof migration !== 'string') return null;
+    return { migration, version: String(version), digest: String(digest), functions: String(functions) };
   } catch {
     return null;
   }

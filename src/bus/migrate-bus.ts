@@ -1,0 +1,21 @@
+import type { Database } from '../database/database.js';
+import { migrate } from '../database/migrate.js';
+import { errors } from '../errors.js';
+import type { Logger } from '../logger.js';
+import type { Readiness } from './readiness.js';
+
+/**
+ * Brings the schema up to date. A schema of a newer version is left as it is, and is good enough if it has all that this version
+ * calls: so a node that crashes in the midst of an upgrade starts again.
+ *
+ * @throws what migrate() throws
+ */
+export async function migrateBus(database: Database, readiness: Readiness, logger: Logger): Promise<void> {
+  try {
+    const { mended } = await migrate((run) => database.postgres.transaction(run), database.schema);
+    if (mended.length > 0) logger.warn({ mended }, 'the schema of the bus was damaged, and has been mended');
+  } catch (error) {
+    if (!(error instanceof errors.NEWER_SCHEMA) || !(await readiness.isServed())) throw error;
+    logger.warn({ err: error }, 'the schema is of a newer postbus, and has all that this one needs');
+  }
+}

@@ -1,0 +1,60 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type { FastifyBaseLogger } from 'fastify';
+import type { Bus } from '../bus.js';
+import { createBus } from '../create-bus.js';
+import { errors } from '../errors.js';
+import type { StopSignals } from './stop-signals.js';
+
+export interface PrepareOptions {
+  connectionString: string;
+  schema: string;
+  /** false: the schema is somebody else's to migrate; it only has to be there, and to be what this version needs. */
+  migrates: boolean;
+  /** Ms from now within which a database that is not there yet may come up. */
+  waitMs: number;
+  log: FastifyBaseLogger;
+  signals: StopSignals;
+}
+
+const minPauseMs = 250;
+const maxPauseMs = 2_000;
+
+/**
+ * Migrates the schema, or checks it. Waits for a database that is late: it does not answer yet, or lets nobody in yet. Without
+ * migrating, a schema that is not there or too old is late, too: another process is about to migrate it. Every other failure is
+ * one at once. Resolves early when a stop is requested.
+ */
+export async function prepareSchema(options: PrepareOptions): Promise<void> {
+  const { connectionString, schema, migrates, waitMs, log, signals } = options;
+  const deadline = performance.now() + waitMs;
+  const stop = new AbortController();
+  void signals.requested.then(() => stop.abort());
+  const bus = createBus({ connectionString, schema, logger: log });
+  try {
+    for (let pause = minPauseMs; ; pause = Math.min(2 * pause, maxPauseMs)) {
+      const attempt = prepare(bus, migrates).catch((error: unknown) => ({ error }));
+      const failed = await Promise.race([attempt, signals.requested]);
+      if (!failed || signals.isRequested) return;
+      const left = deadline - performance.now();
+      if (left <= 0 || !isLate(failed.error, migrates)) throw failed.error;
+      if (pause === minPauseMs) log.warn({ err: failed.error, seconds: waitMs / 1000 }, 'waiting for the database');
+      await delay(Math.min(pause, left), undefined, { signal: stop.signal }).catch(() => {});
+      if (signals.isRequested) return;
+    }
+  } finally {
+    await bus.close();
+  }
+}
+
+function prepare(bus: Bus, migrates: boolean): Promise<void> {
+  return migrates ? bus.migrate() : bus.check();
+}
+
+function isLate(error: unknown, migrates: boolean): boolean {
+  if (error instanceof errors.NO_SCHEMA) return !migrates;
+  return (
+    error instanceof errors.NO_SERVER ||
+    error instanceof errors.CONNECTION_LOST ||
+    error instanceof errors.TOO_MANY_CONNECTIONS
+  );
+}
