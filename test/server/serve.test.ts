@@ -121,3 +121,21 @@ t.test('what cannot be served', async (t) => {
   );
   t.notOk(existsSync(join(folder, '.postbus/data/postmaster.pid')));
 });
+
+t.test('warnings of packages come as one line of JSON: sslmode=require makes pg print several', async (t) => {
+  const { url } = await createDatabase(t);
+  const env = { DATABASE_URL: `${url}?sslmode=require`, WAIT_FOR_DATABASE: '0' };
+  for (const args of [[], ['--workers', '2']]) {
+    const { code, stderr } = await run(t, ['serve', ...args], { env });
+    t.equal(code, 1, 'the server of the tests has no TLS');
+    const lines = stderr
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line));
+    t.match(lines, [{ level: 40, msg: /^SECURITY WARNING: The SSL modes/ }, { level: 60 }]);
+    t.equal(lines.length, 2);
+  }
+  // Logged by the process that has met it.
+  const quietly = await run(t, ['serve'], { env: { ...env, LOG_LEVEL: 'silent' } });
+  t.match(JSON.parse(quietly.stderr), { level: 60 }, 'why it could not start is told at every level');
+});
