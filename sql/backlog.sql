@@ -8,7 +8,7 @@ begin
   return query
     select m.global_id, m.message_id, c.channel::text, nullif(c.site_id, '')::text, m.data, m.user_ids, m.group_ids, m.client_ids, m.published_at
     from channels c cross join readable(c, coalesce(backlog.after_id, 0)) m
-    where c.site_id = site_of(backlog.site_id, backlog.channel) and c.channel = backlog.channel
+    where c.site_id = site_of(backlog.site_id, backlog.channel) collate "C" and c.channel = backlog.channel collate "C"
     order by m.message_id;
 end
 $$;

@@ -7,7 +7,7 @@ begin
   perform check_channel(last_id.channel), check_site(last_id.site_id);
   return coalesce((
     select c.last_id from channels c
-    where c.site_id = site_of(last_id.site_id, last_id.channel) and c.channel = last_id.channel
+    where c.site_id = site_of(last_id.site_id, last_id.channel) collate "C" and c.channel = last_id.channel collate "C"
   ), 0);
 end
 $$;

@@ -11,7 +11,7 @@ begin
   return array(
     select coalesce(c.last_id, 0)
     from unnest(last_ids.channels) with ordinality w(channel, n)
-    left join channels c on c.site_id = site_of(last_ids.site_id, w.channel) and c.channel = w.channel
+    left join channels c on c.site_id = site_of(last_ids.site_id, w.channel) collate "C" and c.channel = w.channel collate "C"
     order by w.n
   );
 end

@@ -9,7 +9,7 @@ language plpgsql security definer set search_path from current set plan_cache_mo
 as $$
 #variable_conflict use_column
 declare
-  site text := '';
+  site text collate "C" := '';
   every int;
   keep int;
   id bigint;
@@ -43,7 +43,7 @@ begin
 
   update channels c set
       last_id = c.last_id + 1, first_id = greatest(c.first_id, c.last_id + 2 - coalesce(publish.max_backlog_size, s.max_backlog_size)), max_backlog_size = publish.max_backlog_size, last_published_at = clock_timestamp()
-    from settings s where c.site_id = site and c.channel = publish.channel
+    from settings s where c.site_id = site and c.channel = publish.channel collate "C"
     returning c.id, c.last_id, c.ring_size, s.clear_every, coalesce(publish.max_backlog_size, s.max_backlog_size), c.last_published_at
     into id, last_id, slots, every, keep, published;
   if not found then

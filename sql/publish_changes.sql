@@ -23,12 +23,12 @@ declare
   made record;
   t pg_class;
   named constant text := "table"::text;
-  base text;
-  cut text;
+  base text collate "C";
+  cut text collate "C";
   place text;
   function_name text;
   probe text;
-  object text;
+  object text collate "C";
   relation regclass;
   n int := 1;
   prepared text[];

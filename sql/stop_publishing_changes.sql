@@ -12,7 +12,7 @@ begin
   for made in
     select t.tgname, t.tgrelid::regclass as relation, p.oid::regprocedure as function from pg_trigger t join pg_proc p on p.oid = t.tgfoid
     where (t.tgrelid = "table" or t.tgrelid in (select r.relid from pg_partition_tree("table") r))
-      and (obj_description(p.oid, 'pg_proc') = change_mark(stop_publishing_changes.name)
+      and (obj_description(p.oid, 'pg_proc') = change_mark(stop_publishing_changes.name) collate "C"
         or stop_publishing_changes.name is null and starts_with(obj_description(p.oid, 'pg_proc'), change_mark()))
   loop
     execute format('drop trigger %I on %s', made.tgname, made.relation);

@@ -11,15 +11,15 @@ declare
   secured boolean;
 begin
   fault := coalesce(table_fault("table"), case
-    when channel is null or left(channel, 1) <> '/' then 'channel: must begin with /'
-    when regexp_replace(channel, '\{[^{}]+\}', '', 'g') ~ '[{}]' then 'channel: { and } must enclose the name of a column'
-    when operations is null or operations = '{}' or not operations <@ '{insert,update,delete}' then 'operations: must be some of insert, update and delete'
+    when channel is null or left(channel, 1) collate "C" <> '/' then 'channel: must begin with /'
+    when regexp_replace(channel collate "C", '\{[^{}]+\}', '', 'g') ~ '[{}]' then 'channel: { and } must enclose the name of a column'
+    when operations is null or operations = '{}' or not operations collate "C" <@ '{insert,update,delete}' then 'operations: must be some of insert, update and delete'
     when columns = '{}' then 'columns: must name at least one column'
     when columns is not null and except_columns is not null then 'except_columns: makes no sense together with columns'
     when when_changed = '{}' then 'when_changed: must name at least one column'
-    when via is null or via not in ('publish', 'publish_later') then 'via: must be publish_later or publish'
-    when on_error is null or on_error not in ('fail', 'warn') then 'on_error: must be fail or warn'
-    when name is null or name !~ '^[a-z0-9_]{1,20}$' then 'name: must be 1 to 20 small letters, digits and underscores'
+    when via is null or via collate "C" not in ('publish', 'publish_later') then 'via: must be publish_later or publish'
+    when on_error is null or on_error collate "C" not in ('fail', 'warn') then 'on_error: must be fail or warn'
+    when name is null or name collate "C" !~ '^[a-z0-9_]{1,20}$' then 'name: must be 1 to 20 small letters, digits and underscores'
     when is_global(channel) and user_ids is not null then 'user_ids: a channel under /global/ has no users or groups'
     when is_global(channel) and group_ids is not null then 'group_ids: a channel under /global/ has no users or groups'
   end);
@@ -74,12 +74,12 @@ begin
   for named in
     select w.argument, w.column_name, a.attnum, a.attgenerated = 'v' as is_virtual, t.typcategory, t.typname, bt.typname as base_name
     from (
-      select 1 as n, 'channel' as argument, m[1] as column_name from regexp_matches(channel, '\{([^{}]+)\}', 'g') m
+      select 1 as n, 'channel' as argument, m[1] as column_name from regexp_matches(channel collate "C", '\{([^{}]+)\}', 'g') m
       union all select 2, 'columns', unnest(columns) union all select 3, 'except_columns', unnest(except_columns)
       union all select 4, 'when_changed', unnest(when_changed)
       union all select 5, 'user_ids', user_ids union all select 6, 'group_ids', group_ids union all select 7, 'site_id', site_id
     ) w
-    left join pg_attribute a on a.attrelid = "table" and a.attname = w.column_name and a.attnum > 0 and not a.attisdropped
+    left join pg_attribute a on a.attrelid = "table" and a.attname = w.column_name collate "C" and a.attnum > 0 and not a.attisdropped
     left join pg_type t on t.oid = a.atttypid
     left join pg_type bt on bt.oid = t.typbasetype
     where w.column_name is not null or w.n < 5

@@ -17,8 +17,9 @@ create or replace function change_channel("table" regclass, channel text, r text
 language plpgsql stable
 as $$
 declare
+  channel constant text collate "C" := change_channel.channel;
   expression text := quote_literal(split_part(channel, '{', 1));
-  part text;
+  part text collate "C";
 begin
   foreach part in array (string_to_array(channel, '{'))[2:] loop
     expression := expression || format(' || %s || %L', column_text("table", split_part(part, '}', 1), r), substr(part, strpos(part, '}') + 1));
@@ -74,10 +75,10 @@ language plpgsql stable
 as $$
 #variable_conflict use_variable
 declare
-  r text := case operation when 'delete' then 'o' else 'n' end;
+  r text := case operation collate "C" when 'delete' then 'o' else 'n' end;
   taken text := change_columns("table");
   key text := change_key("table", r);
-  pairs boolean := operation = 'update' and (old_values or when_changed is not null);
+  pairs boolean := operation collate "C" = 'update' and (old_values or when_changed is not null);
   users text := change_targets("table", user_ids, r);
   groups text := change_targets("table", group_ids, r);
   audience text;
@@ -85,14 +86,14 @@ declare
   conditions text[] := '{}';
 begin
   data := format('''op'', %L, ''table'', %L, ''key'', %s', operation, (select c.relname from pg_class c where c.oid = "table"), coalesce(key, '''null''::jsonb'));
-  if operation <> 'delete' then
+  if operation collate "C" <> 'delete' then
     data := data || ', ''row'', ' || change_row(columns, except_columns, 'n');
   end if;
-  if operation = 'delete' and (old_values or key is null) then
+  if operation collate "C" = 'delete' and (old_values or key is null) then
     data := data || ', ''old'', ' || change_row(columns, except_columns, 'o');
   end if;
   data := format('jsonb_build_object(%s)', data);
-  if operation = 'update' and old_values then
+  if operation collate "C" = 'update' and old_values then
     -- What the row was is not for those that it has come to.
     select string_agg(format('o.%1$I::text is not distinct from n.%1$I::text', c), ' and ') into audience
       from unnest(array_remove(array[user_ids, group_ids, site_id], null)) c;
@@ -103,7 +104,7 @@ begin
   if condition is not null then
     conditions := conditions || format(E'(select (%s\n) from (select %s.*) t)', condition, r);
   end if;
-  if operation = 'update' and when_changed is not null then
+  if operation collate "C" = 'update' and when_changed is not null then
     -- Compared as they are stored: that is there for every type, in whatever schema.
     conditions := conditions || (
       select format('row(%s)::record operator(pg_catalog.*<>) row(%s)::record', string_agg(format('o.%I', c), ', '), string_agg(format('n.%I', c), ', '))
@@ -122,7 +123,7 @@ begin
     max_backlog_size, max_backlog_age, current_schema(),
     -- Old and new rows of an update are in the same order there. That pairs them also where a key has changed, or there is none.
     case when pairs then format(E'(select row_number() over () as "row number", %1$s from "new rows" t) n\njoin (select row_number() over () as "row number", %1$s from "old rows" t) o using ("row number")', taken)
-      when operation = 'delete' then format('(select %s from "old rows" t) o', taken)
+      when operation collate "C" = 'delete' then format('(select %s from "old rows" t) o', taken)
       else format('(select %s from "new rows" t) n', taken) end,
     coalesce(E'\nwhere ' || nullif(array_to_string(conditions, E'\n  and '), ''), ''),
     case when pairs then E'\norder by "row number"' else '' end);

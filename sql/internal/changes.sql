@@ -12,7 +12,7 @@ as $$
 declare
   query text;
   branches text := '';
-  operation text;
+  operation text collate "C";
   -- Rows of no table: whether the queries make sense, their columns, types and functions, shows before there is a trigger.
   no_rows text := format('(select (x.r).* from (select null::%s as r) x where false)', table_name("table"));
   call text;
@@ -45,8 +45,8 @@ begin
     '%2$s%3$s'
     '  exception when others then\n    get stacked diagnostics fault = message_text, hint = pg_exception_hint;\n'
     '    raise %4$s using errcode = sqlstate, hint = coalesce(nullif(hint, ''''), ''publish_changes() made the trigger: call it again where the table is no longer what it was.''),\n      message = format(''%%s (trigger %%I on %%s)'', fault, tg_name, tg_relid::regclass);\n  end;\n%5$s  return null;\nend',
-    current_schema(), branches, case on_error when 'warn' then format(E'    %s\n', call) else '' end,
-    case on_error when 'warn' then 'warning' else 'exception' end, case on_error when 'warn' then '' else format(E'  %s\n', call) end);
+    current_schema(), branches, case on_error collate "C" when 'warn' then format(E'    %s\n', call) else '' end,
+    case on_error collate "C" when 'warn' then 'warning' else 'exception' end, case on_error collate "C" when 'warn' then '' else format(E'  %s\n', call) end);
 end
 $$;
 
@@ -67,8 +67,8 @@ begin
   -- The trigger functions say what is right. Their owner can also call this by hand.
   fault := case
     when items is null then 'items: must be a list, not null'
-    when via is null or via not in ('publish', 'publish_later') then 'via: must be publish_later or publish'
-    when on_error is null or on_error not in ('fail', 'warn') then 'on_error: must be fail or warn'
+    when via is null or via collate "C" not in ('publish', 'publish_later') then 'via: must be publish_later or publish'
+    when on_error is null or on_error collate "C" not in ('fail', 'warn') then 'on_error: must be fail or warn'
   end;
   if fault is not null then
     raise exception using errcode = 'PB006', message = fault;
@@ -86,7 +86,7 @@ begin
       perform check_data(bad.data);
     exception when others then
       get stacked diagnostics fault = message_text, hint = pg_exception_hint;
-      if on_error = 'fail' then
+      if on_error collate "C" = 'fail' then
         raise exception using errcode = sqlstate, hint = hint, message = format('%s (%s)', fault, "trigger");
       end if;
       raise warning using errcode = sqlstate, hint = hint,
@@ -96,7 +96,7 @@ begin
   end if;
   if items = '{}' then
     return;
-  elsif via = 'publish' then
+  elsif via collate "C" = 'publish' then
     foreach m in array items loop
       perform publish_checked(m);
     end loop;

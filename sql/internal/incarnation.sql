@@ -39,7 +39,7 @@ begin
     return false;
   end if;
   select * into s from settings;
-  select * into c from channels t where t.site_id = is_known.site and t.channel = is_known.channel;
+  select * into c from channels t where t.site_id = is_known.site collate "C" and t.channel = is_known.channel collate "C";
   if not found then
     return null;
   end if;

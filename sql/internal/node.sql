@@ -64,7 +64,7 @@ begin
       );
       select coalesce(min(g.global_id) - 1, last_global_id()) into place from global_backlog(0) g where microseconds(g.published_at) > seen_at + 1;
     elsif is_known(seen_global_ids[i], sites[i], channel_names[i], seen_ids[i], null, seen_expires[i]) is not true then
-      select * into c from channels t where t.site_id = sites[i] and t.channel = channel_names[i];
+      select * into c from channels t where t.site_id = sites[i] collate "C" and t.channel = channel_names[i] collate "C";
       place := coalesce(c.last_id, 0);
       -- From the end, as few are new: published_at rises with the ids of a channel.
       for m in
@@ -127,7 +127,7 @@ declare
   held boolean[] := array_fill(true, array[total]);
 begin
   for i in 1..total loop
-    continue when exists (select from channels t where t.site_id = sites[i] and t.channel = channel_names[i]);
+    continue when exists (select from channels t where t.site_id = sites[i] collate "C" and t.channel = channel_names[i] collate "C");
     is_new[i] := true;
     begin
       set local lock_timeout = 1;
@@ -142,7 +142,7 @@ begin
   end loop;
   for i in 1..total loop
     continue when is_new[i];
-    perform from channels t where t.site_id = sites[i] and t.channel = channel_names[i] for no key update skip locked;
+    perform from channels t where t.site_id = sites[i] collate "C" and t.channel = channel_names[i] collate "C" for no key update skip locked;
     held[i] := not found;
   end loop;
   return held;
@@ -176,7 +176,7 @@ begin
   version := s.version;
   now := microseconds(statement_timestamp());
   for r in select u.n, u.site, u.channel, u.after_id from unnest(sites, channel_names, after_ids) with ordinality u(site, channel, after_id, n) loop
-    select * into c from channels t where t.site_id = r.site and t.channel = r.channel;
+    select * into c from channels t where t.site_id = r.site collate "C" and t.channel = r.channel collate "C";
     request := r.n - 1;
     last_id := coalesce(c.last_id, 0);
     first_id := coalesce(first_readable(c, s), 1);
@@ -226,7 +226,7 @@ as $$
 begin
   select s.version, microseconds(statement_timestamp()) into read_heads.version, read_heads.now from settings s;
   for i in 1..cardinality(channel_names) loop
-    last_ids[i] := coalesce((select c.last_id from channels c where c.site_id = sites[i] and c.channel = channel_names[i]), 0);
+    last_ids[i] := coalesce((select c.last_id from channels c where c.site_id = sites[i] collate "C" and c.channel = channel_names[i] collate "C"), 0);
   end loop;
 end
 $$;
@@ -281,5 +281,5 @@ as $$
   select m.global_id, m.user_ids, m.group_ids, m.client_ids, t.data
   from channels c cross join readable(c, read_message.message_id - 1, read_message.message_id) m
   cross join readable_text(m.data, m.user_ids, m.group_ids, m.client_ids) t(data)
-  where c.site_id = read_message.site and c.channel = read_message.channel and t.data is not null
+  where c.site_id = read_message.site collate "C" and c.channel = read_message.channel collate "C" and t.data is not null
 $$;

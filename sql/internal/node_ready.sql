@@ -14,16 +14,16 @@ declare
   ours oid := (select n.oid from pg_namespace n where n.nspname = current_schema());
 begin
   missing := array(
-    select 'the migration ' || u.name from unnest(migrations) u(name) where not exists (select from schema_migration m where m.name = u.name)
+    select 'the migration ' || u.name from unnest(migrations) u(name) where not exists (select from schema_migration m where m.name = u.name collate "C")
     union all
     select 'the function ' || u.name from unnest(functions) u(name)
-      where not exists (select from pg_proc p where p.pronamespace = ours and p.proname = u.name)
+      where not exists (select from pg_proc p where p.pronamespace = ours and p.proname = u.name collate "C")
     union all
     select d from unnest(schema_damage()) d
   );
   denied := array(
     select u.name from unnest(functions) u(name)
-      where not exists (select from pg_proc p where p.pronamespace = ours and p.proname = u.name and has_function_privilege(role, p.oid, 'execute'))
+      where not exists (select from pg_proc p where p.pronamespace = ours and p.proname = u.name collate "C" and has_function_privilege(role, p.oid, 'execute'))
   );
   perform from settings for key share skip locked;
   perform count(*) from generate_series(1, 4000);

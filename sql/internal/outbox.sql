@@ -129,7 +129,7 @@ language plpgsql set enable_seqscan = off set jit = off
 as $$
 #variable_conflict use_column
 begin
-  perform from channels t where t.site_id = lock_channel.site and t.channel = lock_channel.channel for no key update;
+  perform from channels t where t.site_id = lock_channel.site collate "C" and t.channel = lock_channel.channel collate "C" for no key update;
   if not found then
     perform create_channel(lock_channel.site, lock_channel.channel);
   end if;

@@ -138,11 +138,11 @@ language plpgsql set enable_seqscan = off set jit = off set lock_timeout = '1ms'
 as $$
 #variable_conflict use_column
 begin
-  perform from channels t where t.site_id = try_lock_channel.site and t.channel = try_lock_channel.channel for no key update skip locked;
+  perform from channels t where t.site_id = try_lock_channel.site collate "C" and t.channel = try_lock_channel.channel collate "C" for no key update skip locked;
   if found then
     return true;
   end if;
-  perform from channels t where t.site_id = try_lock_channel.site and t.channel = try_lock_channel.channel;
+  perform from channels t where t.site_id = try_lock_channel.site collate "C" and t.channel = try_lock_channel.channel collate "C";
   if found then
     return false;
   end if;

@@ -35,15 +35,15 @@ begin
   end if;
   part := 'other';
   select * into r from relaying;
-  if r.node <> relay.node and is_recent(r.seen_at, '1 s') then
+  if r.node <> relay.node collate "C" and is_recent(r.seen_at, '1 s') then
     return;
   end if;
-  if r.node = relay.node and is_recent(r.seen_at, '300 ms') and waits is null then
+  if r.node = relay.node collate "C" and is_recent(r.seen_at, '300 ms') and waits is null then
     part := 'idle';
     return;
   end if;
   select * into r from relaying for update skip locked;
-  if not found or r.node <> relay.node and is_recent(r.seen_at, '1 s') then
+  if not found or r.node <> relay.node collate "C" and is_recent(r.seen_at, '1 s') then
     return;
   end if;
   part := 'idle';
@@ -57,7 +57,7 @@ begin
   else
     perform set_config('synchronous_commit', 'off', true);
   end if;
-  if r.node <> relay.node or not is_recent(r.seen_at, '300 ms') then
+  if r.node <> relay.node collate "C" or not is_recent(r.seen_at, '300 ms') then
     update relaying set node = relay.node, seen_at = clock_timestamp(), from_xid = upto;
   end if;
 end
