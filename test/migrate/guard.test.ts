@@ -55,6 +55,15 @@ t.test('a schema that a stranger has made first is refused, and its better-fitti
   t.equal(await isSuperuser(database, role), false);
 });
 
+t.test('a setting that says that migrate has made the schema is not believed', async (t) => {
+  const database = await createDatabase(t, { migrated: false });
+  const { role, client } = await createStranger(t, database);
+  await client.query('create schema message_bus');
+  const url = new URL(database.url);
+  url.searchParams.set('options', '-c postbus.created_schema=message_bus');
+  await isRefused(t, { ...database, url: url.href }, new RegExp(`belongs to ${role}`));
+});
+
 t.test('what a stranger has left in a schema is refused by its kind and name', async (t) => {
   const database = await createDatabase(t, { migrated: false });
   const { role, client } = await createStranger(t, database);

@@ -21,6 +21,8 @@ set local standard_conforming_strings = on;
 set local default_table_access_method = heap;
 set local check_function_bodies = off;
 set local client_min_messages = warning;
+-- Code of others that ran in this session earlier may have left it, see createSchema().
+set local postbus.created_schema = '';
 `;
 }
 
