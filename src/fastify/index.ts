@@ -15,6 +15,7 @@ import { Poll } from './poll.js';
 import { PollBudget } from './poll-budget.js';
 import { type PollRequest, parseForm, parseJson } from './poll-request.js';
 import { Shares } from './shares.js';
+import { SilentConnections } from './silent-connections.js';
 import { lookUp, type Visitor } from './viewer.js';
 
 export type { ConnectedClient } from './connections.js';
@@ -59,6 +60,7 @@ async function routes(app: FastifyInstance, { settings, polls, budget, polled }:
   const { bus } = settings;
   const answers = new OpenAnswers();
   const connections = new Connections(settings);
+  const silent = new SilentConnections(app.server);
   const starts = new Shares(pollsPerTurn, () => budget.hasRoomToRead);
   budget.onRoomToRead = () => starts.resume();
 
@@ -81,6 +83,7 @@ async function routes(app: FastifyInstance, { settings, polls, budget, polled }:
   // Fastify waits for requests under way before it closes: let the parked ones go first.
   app.addHook('preClose', async () => {
     isClosing = true;
+    silent.close();
     answers.endConnections();
     polls.endAll();
     await answers.drain();

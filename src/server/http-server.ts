@@ -1,5 +1,4 @@
 import { once } from 'node:events';
-import type { Socket } from 'node:net';
 import type { FastifyInstance } from 'fastify';
 import type { Bus } from '../bus.js';
 import { errors } from '../errors.js';
@@ -13,15 +12,12 @@ export interface Address {
 
 /** Answers that slow readers have not taken by then are cut off. */
 const readerPatienceMs = 3_000;
-/** New connections on which nothing was asked by then are closed: a request may just be on its way. */
-const requestPatienceMs = 200;
 /** A server that does not hear of messages by then serves what it can. */
 const connectPatienceMs = 2_000;
 
 /** The server in this process. */
 export class HttpServer {
   #app: FastifyInstance | undefined;
-  readonly #sockets = new Set<Socket>();
 
   constructor(
     private readonly options: ServerOptions,
@@ -32,10 +28,6 @@ export class HttpServer {
   async start(): Promise<number> {
     const { host, port } = this.address;
     this.#app = await createServer(this.options);
-    this.#app.server.on('connection', (socket: Socket) => {
-      this.#sockets.add(socket);
-      socket.once('close', () => this.#sockets.delete(socket));
-    });
     await this.#app.ready();
     await waitUntilConnected(this.#app.messageBus);
     try {
@@ -50,17 +42,9 @@ export class HttpServer {
   }
 
   async close(): Promise<void> {
-    const timers = [
-      setTimeout(() => this.#closeSilent(), requestPatienceMs),
-      setTimeout(() => this.#app?.server.closeAllConnections(), readerPatienceMs),
-    ];
+    const cutOff = setTimeout(() => this.#app?.server.closeAllConnections(), readerPatienceMs);
     await this.#app?.close();
-    for (const timer of timers) clearTimeout(timer);
-  }
-
-  /** Browsers and proxies connect in advance. Node closes what is idle, and would wait for the first requests of these. */
-  #closeSilent(): void {
-    for (const socket of this.#sockets) if (socket.bytesRead === 0) socket.destroy();
+    clearTimeout(cutOff);
   }
 }
 

@@ -8,7 +8,7 @@ export async function listen(
   options: PostbusOptions,
   prepare: (app: FastifyInstance) => void = () => {},
 ): Promise<{ app: FastifyInstance; url: string }> {
-  // A fetch that is aborted may leave a connection on which nothing was ever asked: Node would wait a minute for it.
+  // A fetch that is aborted may leave a connection on which nothing was ever asked: the plugin would give it some time.
   const app = Fastify({ logger: false, forceCloseConnections: true });
   prepare(app);
   await app.register(postbus, options);
