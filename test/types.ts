@@ -10,6 +10,7 @@ import {
   type MessageCallback,
 } from '../src/client/index.js';
 import type {} from '../src/client/message-bus.js';
+import pageBus, { type PageBus } from '../src/client/page.js';
 import { type CacheValue, DistributedCache, type DistributedCacheOptions } from '../src/distributed-cache/index.js';
 import postbus, { type PostbusOptions } from '../src/fastify/index.js';
 import {
@@ -315,7 +316,15 @@ export function clients(): void {
   settings.maxPollInterval = 1_000;
 
   // The global of the script
-  expectType<MessageBusClient>()(MessageBus);
+  expectType<PageBus>()(MessageBus);
+  expectType<PageBus>()(pageBus);
+  MessageBus.ajax = (options) => {
+    expectType<Record<string, string>>()(options.headers);
+    return { abort() {} };
+  };
+  MessageBus.ajax = undefined;
+  // @ts-expect-error: a function
+  MessageBus.ajax = 'jquery';
   MessageBus.subscribe('/a', () => {});
 }
 

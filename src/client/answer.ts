@@ -9,9 +9,9 @@ const separator = '\r\n|\r\n';
  */
 export async function* readAnswer(
   response: Response,
+  isStream: boolean,
   onChunk: (bytes: number) => void,
 ): AsyncGenerator<WireMessage[] | Error, void> {
-  const isStream = !response.headers.get('content-type')?.startsWith('application/json');
   const reader = response.body?.getReader();
   const decoder = new TextDecoder();
   // Of a frame that is not complete yet. It is put together once: a long one comes in thousands of chunks.
@@ -41,6 +41,14 @@ export async function* readAnswer(
     if (fault) throw fault;
     yield messages;
   }
+}
+
+/** The messages of the frames of a stream that is there as a whole, as far as they make sense. */
+export function messagesOf(text: string): WireMessage[] {
+  return text
+    .split(separator)
+    .slice(0, -1)
+    .flatMap((frame) => parse(frame)[0]);
 }
 
 /** The messages, and what is wrong with the rest. */

@@ -40,6 +40,7 @@ export class MessageBusClient extends ClientSettings {
   #isHandingOver = false;
   #poll: Poll | undefined;
   #polls = 0;
+  readonly #warnedOf = new Set<string>();
   #lastPollAt: number | undefined;
   readonly #pace = new Pace(this);
   #timer: Timer | undefined;
@@ -154,9 +155,18 @@ export class MessageBusClient extends ClientSettings {
     return diagnostics;
   }
 
-  readonly #onVisibilityChange = (): void => {
+  /** The poll under way; null between polls. `abort()` gives it up: the next one goes out after `minPollInterval`. */
+  get longPoll(): { abort(): unknown } | null {
+    const poll = this.#poll;
+    return poll ? { abort: () => this.#poll === poll && this.#onSubscriptionChange() } : null;
+  }
+
+  /** Polls at once if the page is visible and no poll is under way. Called when the page is shown. */
+  onVisibilityChange(): void {
     if (!page?.hidden && !this.#poll) this.#schedule(0);
-  };
+  }
+
+  readonly #onVisibilityChange = (): void => this.onVisibilityChange();
 
   /** A poll that went out before, as before a laptop slept, may be on a connection that has died without a word. */
   readonly #onOnline = (): void => {
@@ -184,15 +194,17 @@ export class MessageBusClient extends ClientSettings {
   /** The next poll in so many ms, unless one is to come sooner. */
   #schedule(ms: number): void {
     const now = performance.now();
-    const due = Math.max(now + ms, this.#pace.notBefore);
+    const delay = Math.max(ms, this.#pace.notBefore - now);
+    const due = now + delay;
     if (this.#state !== 'started' || (this.#timer && this.#due <= due)) return;
     clearTimeout(this.#timer);
     this.#due = due;
-    this.#timer = startTimer(() => this.#run(), due - now);
+    this.#timer = startTimer(() => this.#run(), delay);
   }
 
   async #run(): Promise<void> {
     this.#timer = undefined;
+    this.#warnOfStrangers();
     if (this.callbacks.length === 0 || this.#taken.length >= maxHeld) return;
     if (shouldLeaveToOthers(this.minHiddenPollInterval)) {
       this.#schedule(500 + Math.random() * 500);
@@ -204,13 +216,30 @@ export class MessageBusClient extends ClientSettings {
     this.#poll = poll;
     let failure: unknown;
     try {
-      await poll.send(this.clientId, ++this.#polls, (messages) => this.#receive(messages, poll.positions));
+      await poll.send(this.clientId, ++this.#polls, (messages, isOver) => {
+        this.#receive(messages, poll.positions);
+        // What came at the end is handed over when the next poll is planned: callbacks see the client between two polls.
+        if (!isOver) this.#handOver();
+      });
     } catch (error) {
       failure = error;
     }
-    if (this.#poll !== poll) return;
-    this.#poll = undefined;
-    this.#schedule(failure === undefined ? this.#pace.afterAnswer(poll) : this.#pace.afterFailure(failure, poll));
+    if (this.#poll === poll) {
+      this.#poll = undefined;
+      this.#schedule(failure === undefined ? this.#pace.afterAnswer(poll) : this.#pace.afterFailure(failure, poll));
+    }
+    this.#handOver();
+  }
+
+  /** A misspelt setting would have no effect without a word. */
+  #warnOfStrangers(): void {
+    const defaults = new ClientSettings();
+    for (const name of Object.keys(this)) {
+      if (name in defaults || name in Object.getPrototypeOf(this) || name === 'callbacks' || this.#warnedOf.has(name))
+        continue;
+      this.#warnedOf.add(name);
+      console.warn(`MessageBus: ${name} is not a setting, and has no effect on the client.`);
+    }
   }
 
   #receive(messages: WireMessage[], positions: PollPositions): void {
@@ -220,7 +249,6 @@ export class MessageBusClient extends ClientSettings {
       if (message.channel === '/__status') positions.move(message.data);
       else for (const taker of positions.take(message)) this.#taken.push([taker, message]);
     }
-    this.#handOver();
   }
 
   #handOver(): void {

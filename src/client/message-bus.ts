@@ -1,8 +1,8 @@
 // The script for pages without modules, in place of the original's: sets the global `MessageBus`.
-import { MessageBusClient } from './client.js';
+import { createPageBus, type PageBus } from './page-bus.js';
 
 declare global {
-  var MessageBus: MessageBusClient;
+  var MessageBus: PageBus;
 }
 
 /** Of AMD loaders, by which the original may be loaded too. */
@@ -12,11 +12,5 @@ interface Define {
 }
 declare const define: Define | undefined;
 
-const bus = new MessageBusClient();
-// The original's calls work without their object, as in `button.onclick = MessageBus.pause`.
-const calls = ['start', 'stop', 'pause', 'resume', 'status', 'subscribe', 'unsubscribe', 'diagnostics'] as const;
-for (const name of calls)
-  Object.assign(bus, { [name]: (...args: never[]) => Reflect.apply(MessageBusClient.prototype[name], bus, args) });
-
-globalThis.MessageBus = bus;
+const bus = createPageBus();
 if (typeof define === 'function' && define.amd) define(() => bus);

@@ -43,7 +43,7 @@ export class Pace {
     const { callbackInterval, maxPollInterval, minPollInterval, retryChunkedAfterRequests } = this.settings;
     if (!poll.isGivenUp) this.lastError = error;
     if (error instanceof RateLimited) {
-      const ms = (error.ms ?? callbackInterval) * (1 + Math.random() / 10);
+      const ms = error.ms ?? callbackInterval * (1 + Math.random() / 10);
       this.notBefore = performance.now() + ms;
       return ms;
     }

@@ -1,4 +1,4 @@
-import { readAnswer } from './answer.js';
+import { messagesOf, readAnswer } from './answer.js';
 import { type Callback, PollPositions, type WireMessage } from './positions.js';
 import type { ClientSettings } from './settings.js';
 import { startTimer, type Timer } from './timer.js';
@@ -9,6 +9,9 @@ export interface PollMode {
   /** Whether it may be answered by a stream. */
   streams: boolean;
 }
+
+/** Called with what has come; `isOver` if nothing can follow. */
+type OnMessages = (messages: WireMessage[], isOver: boolean) => void;
 
 /** The server wants no polls for a while: so many ms, where it says so. */
 export class RateLimited extends Error {
@@ -67,7 +70,7 @@ export class Poll {
   }
 
   /** Resolves at the end of the answer; `onMessages` is called with each part of it. */
-  async send(clientId: string, sequence: number, onMessages: (messages: WireMessage[]) => void): Promise<void> {
+  async send(clientId: string, sequence: number, onMessages: OnMessages): Promise<void> {
     const { signal } = this.#controller;
     const aborted = new Promise<never>((_resolve, reject) => {
       signal.addEventListener('abort', () => reject(signal.reason));
@@ -81,7 +84,7 @@ export class Poll {
     }
   }
 
-  async #exchange(clientId: string, sequence: number, onMessages: (messages: WireMessage[]) => void): Promise<void> {
+  async #exchange(clientId: string, sequence: number, onMessages: OnMessages): Promise<void> {
     const { baseUrl, headers, fetch, firstChunkTimeout, pollTimeout } = this.settings;
     const { signal } = this.#controller;
     this.#expectChunk(this.streams ? firstChunkTimeout : pollTimeout);
@@ -95,13 +98,20 @@ export class Poll {
         signal,
       },
     );
-    if (!response.ok) throw await toError(response);
+    if (!response.ok) {
+      const text = await response.text();
+      // As in the original, the messages of a stream count whatever its status.
+      const messages = messagesOf(text);
+      if (messages.length > 0) onMessages(messages, true);
+      throw toError(response.status, text, response.headers.get('retry-after'));
+    }
     const onChunk = (bytes: number) => {
       this.#bytes += bytes;
       this.#expectChunk(pollTimeout);
     };
     let isSound = false;
-    for await (const part of readAnswer(response, onChunk)) {
+    const isWhole = response.headers.get('content-type')?.startsWith('application/json') ?? false;
+    for await (const part of readAnswer(response, !isWhole, onChunk)) {
       // A callback may have changed what is to be asked for.
       if (signal.aborted) break;
       if (part instanceof Error) {
@@ -117,7 +127,7 @@ export class Poll {
       this.#fault = undefined;
       isSound = true;
       this.isNews ||= part.length > 0;
-      onMessages(part);
+      onMessages(part, isWhole);
     }
     if (this.#fault) throw this.#fault;
   }
@@ -144,11 +154,12 @@ function definedOf(headers: ClientSettings['headers']): Record<string, string> {
   return defined;
 }
 
-async function toError(response: Response): Promise<Error> {
-  const text = (await response.text()).slice(0, 500);
-  if (response.status !== 429) return new Error(`${response.status} ${text}`);
+/** Of an answer that is none: its status, its text, and its header `Retry-After`. */
+function toError(status: number, text: string, after: string | null): Error {
+  if (status !== 429) return new Error(`${status} ${text.slice(0, 500)}`);
   // Seconds, or a date.
-  const after = response.headers.get('retry-after');
-  const ms = Number(after) * 1_000 || Date.parse(after ?? '') - Date.now();
+  let ms = Number(after) * 1_000;
+  // All that are told the same moment would come back at once.
+  ms ||= (Date.parse(after ?? '') - Date.now()) * (1 + Math.random() / 10);
   return new RateLimited(ms > 0 ? ms : undefined);
 }
