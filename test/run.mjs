@@ -1,6 +1,6 @@
 // Runs the tests against a Postgres of their own: `npm test`, or `npm test -- test/bus.test.ts test/sql/`.
 import { spawn } from 'node:child_process';
-import { readdirSync, readFileSync, statfsSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import pg from 'pg';
@@ -8,10 +8,9 @@ import { startEmbeddedPostgres } from '../dist/embedded-postgres/index.js';
 import { createBus } from '../dist/index.js';
 import { startBrowser } from './browser-server.mjs';
 import { compile } from './compile.mjs';
+import './temporary-folder.mjs';
 
 const template = 'postbus_template';
-// A database is some 300 files, and most tests have one of their own. In memory they take a tenth of the time.
-if (hasRoom('/dev/shm')) process.env.TMPDIR ??= '/dev/shm';
 const files = chosenFiles(process.argv.slice(2));
 await compile();
 const server = await startEmbeddedPostgres({
@@ -42,15 +41,6 @@ function chosenFiles(wanted) {
   const none = wanted.filter((path) => !all.some((file) => file.startsWith(path)));
   if (none.length > 0) throw new Error(`no tests in ${none.join(', ')}`);
   return wanted.length > 0 ? all.filter((file) => wanted.some((path) => file.startsWith(path))) : all;
-}
-
-function hasRoom(folder) {
-  try {
-    const { bavail, bsize } = statfsSync(folder);
-    return bavail * bsize > 4 * 2 ** 30;
-  } catch {
-    return false;
-  }
 }
 
 async function makeTemplate() {
