@@ -25,8 +25,8 @@ class Publish {
             connection.rollback();
             connection.setAutoCommit(true);
 
-            // For some alone. Ids are text.
-            System.out.println("published " + publish(connection, channel, "\"for 42\"", "42"));
+            // For some alone. Ids are text: the cast in the statement takes numbers, too.
+            System.out.println("published " + publish(connection, channel, "\"for 42\"", 42L));
 
             // What can be read after an id that you have seen: 0, from the beginning.
             try (var statement = connection.prepareStatement("select message_id, data from message_bus.backlog(?, ?)")) {
@@ -47,11 +47,11 @@ class Publish {
     }
 
     /** The data are JSON, from the library of your choice. Without user ids, the message is for everyone. */
-    static long publish(Connection connection, String channel, String json, String... userIds) throws SQLException {
-        try (var statement = connection.prepareStatement("select message_bus.publish(?, ?::jsonb, user_ids => ?)")) {
+    static long publish(Connection connection, String channel, String json, Long... userIds) throws SQLException {
+        try (var statement = connection.prepareStatement("select message_bus.publish(?, ?::jsonb, user_ids => ?::text[])")) {
             statement.setString(1, channel);
             statement.setString(2, json);
-            statement.setArray(3, userIds.length == 0 ? null : connection.createArrayOf("text", userIds));
+            statement.setArray(3, userIds.length == 0 ? null : connection.createArrayOf("bigint", userIds));
             try (ResultSet rows = statement.executeQuery()) {
                 rows.next();
                 return rows.getLong(1);

@@ -10,7 +10,7 @@ $connection = new PDO(
     urldecode($url['pass'] ?? ''),
 );
 
-/** @param list<string>|null $userIds of characters that need no quotes in a list of Postgres */
+/** @param list<int|string>|null $userIds numbers, or of characters that need no quotes in a list of Postgres */
 function publish(PDO $connection, string $channel, mixed $data, ?array $userIds = null): int
 {
     $statement = $connection->prepare('select message_bus.publish(?, ?, user_ids => ?)');
@@ -33,8 +33,8 @@ $connection->beginTransaction();
 publish($connection, $channel, 'never seen');
 $connection->rollBack();
 
-// For some alone. Ids are text.
-echo 'published ', publish($connection, $channel, 'for 42', ['42']), "\n";
+// For some alone. Ids are text, and numbers become that here.
+echo 'published ', publish($connection, $channel, 'for 42', [42]), "\n";
 
 // What can be read after an id that you have seen: 0, from the beginning.
 $statement = $connection->prepare('select message_id, data from message_bus.backlog(?, ?)');

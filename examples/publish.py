@@ -27,8 +27,8 @@ with psycopg.connect(os.environ["DATABASE_URL"], autocommit=True) as connection:
         publish(channel, "never seen")
         raise psycopg.Rollback()
 
-    # For some alone. Ids are text.
-    print("published", publish(channel, "for 42", user_ids=["42"]))
+    # For some alone. Ids are text: the cast in the statement takes numbers, too.
+    print("published", publish(channel, "for 42", user_ids=[42]))
 
     # What can be read after an id that you have seen: 0, from the beginning.
     for message_id, data in connection.execute("select message_id, data::text from message_bus.backlog(%s, %s)", [channel, 0]):

@@ -22,8 +22,8 @@ connection.exec('begin')
 publish.call(channel, 'never seen')
 connection.exec('rollback')
 
-# For some alone. Ids are text.
-puts "published #{publish.call(channel, 'for 42', user_ids: ['42'])}"
+# For some alone. Ids are text, and numbers become that here.
+puts "published #{publish.call(channel, 'for 42', user_ids: [42])}"
 
 # What can be read after an id that you have seen: 0, from the beginning.
 connection.exec_params('select message_id, data from message_bus.backlog($1, $2)', [channel, 0]).each do |row|

@@ -2,21 +2,20 @@
 \set QUIET on
 \pset tuples_only on
 \pset format unaligned
-\set data '{"from": "psql", "text": "hello"}'
 
 -- With your own data: the message goes out when the transaction commits, and never if it does not.
 begin;
-create temp table notes (body text) on commit drop;
-insert into notes values ('hello');
-select 'published ' || message_bus.publish(:'channel', :'data');
+create temp table notes ("from" text, text text) on commit drop;
+insert into notes values ('psql', 'hello');
+select 'published ' || message_bus.publish(:'channel', to_jsonb(n)) from notes n;
 commit;
 
 begin;
 select message_bus.publish(:'channel', '"never seen"') \g /dev/null
 rollback;
 
--- For some alone. Ids are text; a literal makes a list of them.
-select 'published ' || message_bus.publish(:'channel', '"for 42"', user_ids => '{42}');
+-- For some alone. Ids are text. Those of a column: message_bus.ids(customer_id), where the role may execute that.
+select 'published ' || message_bus.publish(:'channel', '"for 42"', user_ids => array[42]::text[]);
 
 -- What can be read after an id that you have seen: 0, from the beginning.
 select message_id || ' ' || data from message_bus.backlog(:'channel', 0);
