@@ -136,3 +136,36 @@ t.test('a stream that makes no sense, and goes on, is given up after firstChunkT
   await until(() => recorded.polls.length >= 2, 'it asks again');
   t.match(warnings, [['MessageBus: a poll failed.', { message: /not of a message bus/ }]]);
 });
+
+t.test('the messages of a stream count whatever its status, and its Retry-After as well', async (t) => {
+  const warnings: unknown[][] = [];
+  t.capture(console, 'warn', (...args: unknown[]) => warnings.push(args));
+  t.capture(console, 'log', () => {});
+  for (const code of [429, 503]) {
+    const answer = new Response(frame(message(1, code)) + frame(message(2, 'second')), {
+      status: code,
+      headers: { 'content-type': text, 'retry-after': '3600' },
+    });
+    const answers = [answer];
+    const recorded = new RecordedClient(t, 'http://127.0.0.1:1', {
+      maxPollInterval: 1,
+      fetch: async () => answers.shift() ?? new Promise<Response>(() => {}),
+    });
+    recorded.subscribe('/a', 0);
+    await until(() => recorded.data.length === 2, 'they come');
+    t.strictSame(recorded.data, [code, 'second']);
+    t.match(recorded.client.diagnostics(), { lastError: { message: new RegExp(`^${code}`) } });
+    if (code === 429) t.equal(recorded.polls.length, 1);
+    else await until(() => recorded.polls[1]?.body['/a'] === '2', 'it goes on after them');
+  }
+  t.equal(warnings.length, 1, 'that of the failure');
+});
+
+t.test('callbacks of a poll that is answered as a whole are called between two polls', async (t) => {
+  const { recorded } = answered(t, [[json, JSON.stringify([message(1, 1)])]]);
+  const seen: unknown[] = [];
+  recorded.subscribe('/a', 0, '/a', () => seen.push(recorded.client.longPoll));
+  await until(() => recorded.polls.length >= 2, 'it asks again');
+  t.strictSame(seen, [null]);
+  t.type(recorded.client.longPoll?.abort, 'function', 'the next one is under way');
+});
