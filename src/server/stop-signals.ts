@@ -1,3 +1,6 @@
+import cluster from 'node:cluster';
+import { onParentGone } from './parent-watch.js';
+
 /** How long a stop may take. */
 const patienceMs = 10_000;
 /** A Ctrl-C reaches this process from the terminal, and once more from npm where that started it. */
@@ -11,7 +14,10 @@ export interface StopSignals {
   stopping(): void;
 }
 
-/** The first SIGINT or SIGTERM asks for a stop; a later one, or a stop that takes too long, is the end. */
+/**
+ * The first SIGINT or SIGTERM asks for a stop, and so does the end of the shell in between if npm has started this process. A
+ * later signal, or a stop that takes too long, is the end.
+ */
 export function listenForStopSignals(): StopSignals {
   let requestedAt: number | undefined;
   let resolve = () => {};
@@ -32,6 +38,12 @@ export function listenForStopSignals(): StopSignals {
   };
   process.on('SIGINT', onSignal);
   process.on('SIGTERM', onSignal);
+  // A cluster's primary ends its workers itself.
+  if (cluster.isPrimary) {
+    onParentGone(() => {
+      if (requestedAt === undefined) onSignal();
+    });
+  }
   return {
     requested,
     get isRequested() {
