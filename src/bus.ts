@@ -10,6 +10,7 @@ import {
   maxDataSizeCeiling,
   siteOf,
 } from './arguments.js';
+import { offKeys, settingKeys, siteKeys, subscribeKeys } from './bus/known-options.js';
 import { migrateBus } from './bus/migrate-bus.js';
 import { Readiness } from './bus/readiness.js';
 import type { BusOptions, OffOptions, PublishOptions, Settings, SiteOptions, SubscribeOptions } from './bus-options.js';
@@ -152,6 +153,7 @@ export class Bus {
     options: SubscribeOptions = {},
   ): Promise<Subscription> {
     this.#checkOpen();
+    subscribeKeys.check(options);
     const subscription = new CallbackSubscription({
       dispatcher: this.dispatcher,
       logger: this.#logger,
@@ -173,7 +175,8 @@ export class Bus {
   /** Ends the subscriptions of this callback to this channel and site. To end a single one, use what subscribe() gave. */
   async unsubscribe(channel: string | null, callback: MessageCallback, options: SiteOptions = {}): Promise<void> {
     this.#checkOpen();
-    const site = channel === null ? '' : siteOf(checkSite(options.siteId), checkChannel(channel));
+    const siteId = checkSiteOptions(options);
+    const site = channel === null ? '' : siteOf(siteId, checkChannel(channel));
     for (const subscription of [...this.#subscriptions]) {
       if (subscription.isOf(site, channel, callback)) subscription.end();
     }
@@ -191,7 +194,7 @@ export class Bus {
   /** The messages of a channel after an id, oldest first. */
   async backlog(channel: string, lastId = 0, options: SiteOptions = {}): Promise<Message[]> {
     this.#checkOpen();
-    const site = siteOf(checkSite(options.siteId), checkChannel(channel));
+    const site = siteOf(checkSiteOptions(options), checkChannel(channel));
     const id = checkMessageId(lastId, 'lastId');
     return this.#toMessages(await readAll((after) => this.dispatcher.read(site, channel, after), id));
   }
@@ -212,7 +215,7 @@ export class Bus {
   /** The ids of the last messages of several channels, in the order asked for. */
   async lastIds(channels: readonly string[], options: SiteOptions = {}): Promise<number[]> {
     this.#checkOpen();
-    const siteId = checkSite(options.siteId);
+    const siteId = checkSiteOptions(options);
     const sites = channels.map((channel, i) => siteOf(siteId, checkChannel(channel, `channels[${i}]`)));
     const heads = await Promise.all(channels.map((channel, i) => this.#reader.head(sites[i] ?? '', channel)));
     return heads.map((head) => head.lastId);
@@ -221,7 +224,7 @@ export class Bus {
   /** The last message of a channel; null when there is none (any more). */
   async lastMessage(channel: string, options: SiteOptions = {}): Promise<Message | null> {
     this.#checkOpen();
-    const site = siteOf(checkSite(options.siteId), checkChannel(channel));
+    const site = siteOf(checkSiteOptions(options), checkChannel(channel));
     const { batch } = await this.dispatcher.read(site, channel, -2);
     return batch.messages.at(-1)?.toMessage(this.#codec) ?? null;
   }
@@ -229,7 +232,7 @@ export class Bus {
   /** One message by its id; null when it cannot be read (any more). */
   async getMessage(channel: string, messageId: number, options: SiteOptions = {}): Promise<Message | null> {
     this.#checkOpen();
-    const site = siteOf(checkSite(options.siteId), checkChannel(channel));
+    const site = siteOf(checkSiteOptions(options), checkChannel(channel));
     const message = await this.#reader.readOne(site, channel, checkMessageId(messageId, 'messageId'));
     return message?.toMessage(this.#codec) ?? null;
   }
@@ -237,6 +240,7 @@ export class Bus {
   /** Changes bus-wide settings, kept in the database. */
   async configure(settings: Settings): Promise<void> {
     this.#checkOpen();
+    settingKeys.check(settings);
     await this.#change('configure', [
       checkLimit(settings.clearEvery, 'clearEvery') ?? null,
       checkLimit(settings.maxBacklogSize, 'maxBacklogSize') ?? null,
@@ -267,8 +271,10 @@ export class Bus {
    */
   off(options: OffOptions = {}): void {
     this.#checkOpen();
+    offKeys.check(options);
+    const isPublishingOff = checkFlag(options.disablePublish, 'disablePublish') ?? true;
     this.#isOff = true;
-    this.#isPublishingOff = options.disablePublish ?? true;
+    this.#isPublishingOff = isPublishingOff;
     this.#notifications.pause();
   }
 
@@ -329,6 +335,11 @@ export class Bus {
   #checkOpen(): void {
     if (this.#closing) throw new errors.CLOSED();
   }
+}
+
+function checkSiteOptions(options: SiteOptions): string | undefined {
+  siteKeys.check(options);
+  return checkSite(options.siteId);
 }
 
 // Within what service managers grant a process before they kill it.

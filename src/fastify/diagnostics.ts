@@ -6,7 +6,6 @@ import type { PollBudget } from './poll-budget.js';
 import { lookupFailure } from './viewer.js';
 
 export interface DiagnosticsOptions {
-  prefix: string;
   settings: Settings;
   budget: PollBudget;
   /** Polls that came in. */

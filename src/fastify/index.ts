@@ -44,12 +44,12 @@ async function postbus(app: FastifyInstance, options: PostbusOptions): Promise<v
   const settings = toSettings(options);
   app.decorate('messageBus', settings.bus);
   // In a scope of their own: body parsers, errors and hooks do not reach the application's routes.
-  const { prefix } = settings;
+  const { scope } = settings;
   const polls = new ParkedPolls(settings.longPollingInterval);
   const budget = new PollBudget(settings);
   const polled = new Meter();
-  await app.register(routes, { prefix, settings, polls, budget, polled });
-  await app.register(diagnostics, { prefix, settings, budget, polled });
+  await app.register(routes, { ...scope, settings, polls, budget, polled });
+  await app.register(diagnostics, { ...scope, settings, budget, polled });
 }
 
 interface RoutesOptions extends DiagnosticsOptions {

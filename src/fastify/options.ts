@@ -1,7 +1,8 @@
-import type { FastifyError, FastifyRequest } from 'fastify';
-import { checkWholeNumber, type Id } from '../arguments.js';
+import type { FastifyError, FastifyRequest, LogLevel, RegisterOptions } from 'fastify';
+import { checkFlag, checkWholeNumber, type Id } from '../arguments.js';
 import type { Bus } from '../bus.js';
 import { errors } from '../errors.js';
+import { KnownKeys } from '../foundation/known-keys.js';
 import type { ConnectedClient } from './connections.js';
 import type { ErrorReply } from './failures.js';
 
@@ -11,6 +12,10 @@ export interface PostbusOptions {
   bus: Bus;
   /** Where the routes lie: `{prefix}/message-bus/…`. Fastify's own option: the types allow no undefined. */
   prefix?: string;
+  /** The level of `request.log` on the routes of the plugin. Fastify's own option. */
+  logLevel?: LogLevel;
+  /** Serializers for `request.log` on the routes of the plugin. Fastify's own option. */
+  logSerializers?: NonNullable<RegisterOptions['logSerializers']>;
   /** The user that a request comes from; null or undefined for nobody. May be async. When it throws, the poll fails. */
   userIdLookup?: ((request: FastifyRequest) => MaybePromise<Id | null | undefined>) | undefined;
   groupIdsLookup?: ((request: FastifyRequest) => MaybePromise<readonly Id[] | null | undefined>) | undefined;
@@ -45,7 +50,8 @@ export interface PostbusOptions {
 
 export interface Settings {
   bus: Bus;
-  prefix: string;
+  /** For the scopes in which the routes are. */
+  scope: RegisterOptions;
   userIdLookup: PostbusOptions['userIdLookup'];
   groupIdsLookup: PostbusOptions['groupIdsLookup'];
   siteIdLookup: PostbusOptions['siteIdLookup'];
@@ -63,12 +69,52 @@ export interface Settings {
   bodyLimit: number;
 }
 
+const keys = new KnownKeys<PostbusOptions>('the plugin postbus', {
+  bus: true,
+  prefix: true,
+  logLevel: true,
+  logSerializers: true,
+  userIdLookup: true,
+  groupIdsLookup: true,
+  siteIdLookup: true,
+  isAdminLookup: true,
+  extraResponseHeadersLookup: true,
+  onError: true,
+  onConnect: true,
+  onDisconnect: true,
+  longPollingEnabled: true,
+  longPollingInterval: true,
+  chunkedEncodingEnabled: true,
+  maxActiveClients: true,
+  maxWaitingChannels: true,
+  maxChannels: true,
+  bodyLimit: true,
+});
+
+const functions = [
+  'userIdLookup',
+  'groupIdsLookup',
+  'siteIdLookup',
+  'isAdminLookup',
+  'extraResponseHeadersLookup',
+  'onError',
+  'onConnect',
+  'onDisconnect',
+] as const;
+
 /** Fills in the defaults. @throws POSTBUS_BAD_OPTION */
 export function toSettings(options: PostbusOptions): Settings {
+  keys.check(options);
   if (typeof options.bus?.publish !== 'function') throw new errors.BAD_OPTION('bus', 'must be a bus, from createBus()');
+  for (const name of functions) {
+    const given: unknown = options[name];
+    if (given !== undefined && typeof given !== 'function') throw new errors.BAD_OPTION(name, 'must be a function');
+  }
+  const { logLevel, logSerializers } = options;
+  const prefix = `/${options.prefix ?? ''}`.replace(/\/+/g, '/').replace(/\/$/, '');
   return {
     bus: options.bus,
-    prefix: `/${options.prefix ?? ''}`.replace(/\/+/g, '/').replace(/\/$/, ''),
+    scope: { prefix, ...(logLevel && { logLevel }), ...(logSerializers && { logSerializers }) },
     userIdLookup: options.userIdLookup,
     groupIdsLookup: options.groupIdsLookup,
     siteIdLookup: options.siteIdLookup,
@@ -77,9 +123,9 @@ export function toSettings(options: PostbusOptions): Settings {
     onError: options.onError,
     onConnect: options.onConnect,
     onDisconnect: options.onDisconnect,
-    longPollingEnabled: options.longPollingEnabled ?? true,
+    longPollingEnabled: checkFlag(options.longPollingEnabled, 'longPollingEnabled') ?? true,
     longPollingInterval: checkWholeNumber(1, options.longPollingInterval, 25_000, 'longPollingInterval'),
-    chunkedEncodingEnabled: options.chunkedEncodingEnabled ?? true,
+    chunkedEncodingEnabled: checkFlag(options.chunkedEncodingEnabled, 'chunkedEncodingEnabled') ?? true,
     maxActiveClients: checkWholeNumber(0, options.maxActiveClients, 100_000, 'maxActiveClients'),
     maxWaitingChannels: checkWholeNumber(0, options.maxWaitingChannels, 200_000, 'maxWaitingChannels'),
     maxChannels: checkWholeNumber(1, options.maxChannels, 200, 'maxChannels'),

@@ -1,6 +1,7 @@
 import { Bus } from '../bus.js';
 import type { BusOptions } from '../bus-options.js';
 import type { DatabaseOptions } from '../database/pooled-postgres.js';
+import { KnownKeys } from '../foundation/known-keys.js';
 import { PglitePostgres } from './pglite-postgres.js';
 import type { PgliteDatabase } from './pglite-session.js';
 
@@ -15,10 +16,20 @@ export interface MemoryBusOptions extends Omit<BusOptions, keyof DatabaseOptions
   pglite?: PgliteDatabase | undefined;
 }
 
+const memoryBusKeys = new KnownKeys<MemoryBusOptions>('createMemoryBus()', {
+  pglite: true,
+  schema: true,
+  logger: true,
+  keepaliveInterval: true,
+  codec: true,
+});
+
 /**
  * A bus on a Postgres inside this process, for tests and for applications of one process. It needs the package
  * `@electric-sql/pglite`, no server and no migration: it migrates before it is first used.
  */
-export function createMemoryBus({ pglite, schema = 'message_bus', ...options }: MemoryBusOptions = {}): Bus {
+export function createMemoryBus(given: MemoryBusOptions = {}): Bus {
+  memoryBusKeys.check(given);
+  const { pglite, schema = 'message_bus', ...options } = given;
   return new Bus({ ...options, schema }, new PglitePostgres(schema, pglite));
 }

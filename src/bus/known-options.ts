@@ -1,0 +1,50 @@
+import type {
+  BusOptions,
+  OffOptions,
+  PublishOptions,
+  Settings,
+  SiteOptions,
+  SubscribeOptions,
+} from '../bus-options.js';
+import { KnownKeys } from '../foundation/known-keys.js';
+
+export const publishKeys = new KnownKeys<PublishOptions>('publish()', {
+  userIds: true,
+  groupIds: true,
+  clientIds: true,
+  siteId: true,
+  maxBacklogSize: true,
+  maxBacklogAge: true,
+});
+
+export const subscribeKeys = new KnownKeys<SubscribeOptions>('subscribe()', {
+  lastId: true,
+  siteId: true,
+  onGap: true,
+});
+
+export const siteKeys = new KnownKeys<SiteOptions>('this function', { siteId: true });
+
+export const offKeys = new KnownKeys<OffOptions>('off()', { disablePublish: true });
+
+export const settingKeys = new KnownKeys<Settings>('configure()', {
+  clearEvery: true,
+  maxBacklogSize: true,
+  maxGlobalBacklogSize: true,
+  maxBacklogAge: true,
+  maxDataSize: true,
+  backlogSizeCap: true,
+  backlogAgeCap: true,
+  relay: true,
+});
+
+export const busKeys = new KnownKeys<BusOptions>('createBus()', {
+  connectionString: true,
+  pool: true,
+  listenConnectionString: true,
+  queryTimeout: true,
+  schema: true,
+  logger: true,
+  keepaliveInterval: true,
+  codec: true,
+});
