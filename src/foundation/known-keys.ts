@@ -4,7 +4,7 @@ import { errors } from '../errors.js';
  * The keys that an options object may have. A key that is not known is an error, and not something to pass over: with `userId`
  * for `userIds`, a private message would go to everyone.
  *
- * check() costs one look-up for each key given: less than 100 ns for the options of a publish.
+ * check() costs one look-up for each key given: about 0.2 µs for the options of a publish.
  */
 export class KnownKeys<Options extends object> {
   readonly #keys: ReadonlySet<string>;
