@@ -147,7 +147,10 @@ t.test('the plugin refuses options that it does not know, and lookups that are n
   for (const options of wrong) {
     const app = Fastify();
     app.register(postbus, untyped<PostbusOptions>({ bus, ...options }));
-    await t.rejects(async () => app.ready(), { code: 'POSTBUS_BAD_OPTION', message: new RegExp(`^${Object.keys(options)[0]}: `) });
+    await t.rejects(async () => app.ready(), {
+      code: 'POSTBUS_BAD_OPTION',
+      message: new RegExp(`^${Object.keys(options)[0]}: `),
+    });
     await app.close();
   }
 });
