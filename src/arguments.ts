@@ -9,11 +9,12 @@ import { errors } from './errors.js';
  */
 export type Id = string | number | bigint;
 
-const channelShape = /^\/\P{Cc}{0,254}$/u;
+// A leading slash is usual, not needed. Names that begin with __ or /__ are those of the bus, such as /__status.
+const channelShape = /^(?!\/?__)\P{Cc}{1,255}$/u;
 const siteShape = /^\P{Cc}{1,255}$/u;
 
 export function isChannel(channel: unknown): channel is string {
-  return typeof channel === 'string' && channelShape.test(channel) && channel !== '/__status' && isWellFormed(channel);
+  return typeof channel === 'string' && channelShape.test(channel) && isWellFormed(channel);
 }
 
 export function checkChannel(channel: unknown, argument = 'channel'): string {

@@ -9,7 +9,7 @@ export const errors = {
   // Arguments
   BAD_CHANNEL: createError<[string, string]>(
     'POSTBUS_BAD_CHANNEL',
-    '%s: %s is not a channel. A channel starts with /, has at most 255 characters and no control characters, and is not /__status.',
+    '%s: %s is not a channel. A channel has 1 to 255 characters, no control characters, and does not begin with __ or /__.',
     400,
   ),
   BAD_SITE: createError<[string]>(
@@ -50,11 +50,6 @@ export const errors = {
   // Polls
   BAD_CLIENT_ID: createError<[number]>('POSTBUS_BAD_CLIENT_ID', 'client id: must have at most %s characters.', 400),
   BAD_BODY: createError<[string]>('POSTBUS_BAD_BODY', 'body: %s.', 400),
-  TOO_MANY_CHANNELS: createError<[number]>(
-    'POSTBUS_TOO_MANY_CHANNELS',
-    'body: names more than %s channels. Subscribe to fewer, or raise maxChannels.',
-    400,
-  ),
   TOO_BUSY: createError<[]>(
     'POSTBUS_TOO_BUSY',
     'This node answers as many polls as its memory allows. Poll again in some seconds; or raise maxWaitingChannels, or add nodes.',

@@ -193,9 +193,9 @@ t.test('publish', async (t) => {
 
   t.equal((await run(t, ['publish', '/a', '3', '--max-backlog-size', '1'], { env })).stdout, '3\n');
   t.equal((await query(`select from message_bus.backlog('/a')`)).length, 1);
-  const refused = await run(t, ['publish', 'a', '1'], { env });
+  const refused = await run(t, ['publish', '__a', '1'], { env });
   t.equal(refused.code, 1);
-  t.match(refused.stderr, /'a' is not a channel.*\n$/);
+  t.match(refused.stderr, /'__a' is not a channel.*\n$/);
 });
 
 t.test('configure and expire', async (t) => {

@@ -61,7 +61,7 @@ t.test('the examples of docs/http.md', { skip: !hasCurl && 'there is no curl' },
       await query(text);
     } else {
       // An answer without a poll is the one above it, given without a database.
-      const poll = running ?? runCommand(t, last.replace(address, withoutDatabase).replace('=abc', '=0'));
+      const poll = running ?? runCommand(t, last.replace(address, withoutDatabase).replace('__orders', '/orders'));
       if (language === 'text') {
         // All but its end, for which the client's next poll stands in here.
         await until(() => lineFeeds(poll.output).length >= text.length - '[]\n|\n'.length, 'the stream brought all');

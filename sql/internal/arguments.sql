@@ -1,7 +1,7 @@
 -- The argument checks, one place for publish() and publish_many(). Each is a plain expression, so that it is
 -- inlined where it is used; check_message() finds the words when one of them does not hold.
 create or replace function is_channel(channel text) returns boolean language sql immutable
-return (length(channel) <= 255 and channel ~ '^/[^\u0001-\u001f\u007f-\u009f]*$' and channel <> '/__status') is true;
+return (length(channel) <= 255 and channel ~ '^(?!/?__)[^\u0001-\u001f\u007f-\u009f]+$') is true;
 
 create or replace function is_site(site_id text) returns boolean language sql immutable
 return site_id is null or (site_id <> '' and length(site_id) <= 255 and site_id !~ '[\u0001-\u001f\u007f-\u009f]');
@@ -64,7 +64,7 @@ begin
   if not is_channel(channel) then
     raise exception using errcode = 'PB001',
       message = format('%s: %s is not a channel', argument, coalesce(quote_literal(left(channel, 300)), 'null')),
-      hint = 'A channel starts with /, has at most 255 characters and no control characters, and is not /__status.';
+      hint = 'A channel has 1 to 255 characters, no control characters, and does not begin with __ or /__.';
   end if;
 end
 $$;

@@ -22,12 +22,10 @@ export interface Diagnostics {
   callbacks: readonly Callback[];
 }
 
-// As the server has it: for one wrong name it would refuse a poll with all of its channels.
-const channelShape = /^\/(?!__status$)\P{Cc}{0,254}$/u;
+// As the server has it, which leaves out others.
+const channelShape = /^(?!\/?__)\P{Cc}{1,255}$/u;
 // A pause lets so many messages come in; then there are no polls until it ends.
 const maxHeld = 1_000;
-
-const settingNames = new Set(Object.keys(new ClientSettings()));
 
 /** A client of the message_bus protocol, for browsers and Node. */
 export class MessageBusClient extends ClientSettings {
@@ -53,7 +51,7 @@ export class MessageBusClient extends ClientSettings {
   constructor(settings: { [Name in keyof ClientSettings]?: ClientSettings[Name] | undefined } = {}) {
     super();
     for (const [name, value] of Object.entries(settings))
-      if (!settingNames.has(name)) throw new TypeError(`MessageBus: there is no setting ${name}`);
+      if (!Object.hasOwn(this, name)) throw new TypeError(`MessageBus: there is no setting ${name}`);
       else if (value !== undefined) Object.assign(this, { [name]: value });
   }
 
@@ -116,7 +114,8 @@ export class MessageBusClient extends ClientSettings {
     lastId?: number | null,
   ): MessageCallback<Data>;
   subscribe(channel: string, func: MessageCallback, lastId?: number | null): MessageCallback {
-    if (!channelShape.test(channel)) throw new TypeError(`MessageBus: ${channel} is not a channel`);
+    if (typeof channel !== 'string' || !channelShape.test(channel))
+      throw new TypeError(`MessageBus: ${channel} is not a channel`);
     if (typeof func !== 'function') throw new TypeError(`MessageBus: ${channel} needs a function to call`);
     const last_id = lastId ?? -1;
     if (!Number.isSafeInteger(last_id)) throw new TypeError(`MessageBus: ${channel} needs a whole number as lastId`);

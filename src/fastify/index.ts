@@ -5,6 +5,7 @@ import { errors } from '../errors.js';
 import { Meter } from '../meter.js';
 import { StreamedAnswer, WholeAnswer } from './answers.js';
 import { Connections } from './connections.js';
+import { logDenials } from './denials.js';
 import { type DiagnosticsOptions, diagnostics } from './diagnostics.js';
 import { addExtraHeaders } from './extra-headers.js';
 import { createErrorHandler } from './failures.js';
@@ -65,6 +66,7 @@ async function routes(app: FastifyInstance, { settings, polls, budget, polled }:
   budget.onRoomToRead = () => starts.resume();
 
   addBodyParsers(app, settings);
+  const noteDenied = logDenials(app.log);
   app.setErrorHandler(createErrorHandler(settings.onError));
   let isClosing = false;
   // Here and in the parsers: with callbacks, for polls to make no promises.
@@ -97,6 +99,7 @@ async function routes(app: FastifyInstance, { settings, polls, budget, polled }:
       if (bus.isOff) throw new errors.OFF();
       // Hung up while hooks of the application were under way.
       if (!answers.has(reply.raw)) return;
+      if (request.body?.denied) noteDenied(request.body.denied);
       const channels = request.body?.channels.size ?? 0;
       const wantsToWait = settings.longPollingEnabled && !mayNotWait(request.query.dlp);
       const share = budget.admit(channels, wantsToWait);

@@ -1,5 +1,5 @@
 import { isUtf8 } from 'node:buffer';
-import { checkChannel } from '../arguments.js';
+import { checkChannel, isChannel } from '../arguments.js';
 import { errors } from '../errors.js';
 
 /** What a poll asks for. */
@@ -8,7 +8,12 @@ export interface PollRequest {
   channels: Map<string, number | null>;
   /** Number of the request, counted up by the client; 0 where it does not count. */
   sequence: number;
+  /** Channels that are left out, with the reason; undefined if there are none. */
+  denied?: Map<string, DenialReason>;
 }
+
+/** Why a poll is not given a channel: `data` of the message on `/__denied` has it by channel. */
+export type DenialReason = 'bad_channel' | 'too_many';
 
 /** Reads a form (`/chat=5&__seq=1`). */
 export function parseForm(bytes: Buffer, maxChannels: number): PollRequest {
@@ -54,20 +59,35 @@ function collect(entries: Iterable<[string, unknown]>, maxChannels: number): Pol
   const request: PollRequest = { channels: new Map(), sequence: 0 };
   for (const [name, value] of entries) {
     if (name === '__seq') {
-      request.sequence = toInteger(value, '__seq') ?? 0;
-    } else {
-      request.channels.set(checkChannel(name, 'body'), toInteger(value, name));
-      if (request.channels.size > maxChannels) throw new errors.TOO_MANY_CHANNELS(maxChannels);
+      request.sequence = toSequence(value);
+      continue;
     }
+    const reason = !isChannel(name)
+      ? 'bad_channel'
+      : request.channels.size === maxChannels && !request.channels.has(name)
+        ? 'too_many'
+        : undefined;
+    if (reason === undefined) request.channels.set(name, toPosition(value));
+    else request.denied = (request.denied ?? new Map<string, DenialReason>()).set(name, reason);
   }
+  // One name that is no channel must not silence the others of a page.
+  if (request.channels.size === 0) for (const name of request.denied?.keys() ?? []) checkChannel(name, 'body');
   return request;
 }
 
-function toInteger(value: unknown, name: string): number | null {
-  if (value === null || value === '') return null;
+/** What is no id counts as -1: its client is told where the channel is, and has an id then. */
+function toPosition(value: unknown): number | null {
+  return value === null || value === '' ? null : (toInteger(value) ?? -1);
+}
+
+function toSequence(value: unknown): number {
+  if (value === null || value === '') return 0;
+  const sequence = toInteger(value);
+  if (sequence !== undefined) return sequence;
+  throw new errors.BAD_ID('__seq', typeof value === 'object' ? 'an object' : JSON.stringify(value).slice(0, 100));
+}
+
+function toInteger(value: unknown): number | undefined {
   const number = typeof value === 'string' && /^-?\d{1,16}$/.test(value) ? Number(value) : value;
-  if (typeof number !== 'number' || !Number.isSafeInteger(number)) {
-    throw new errors.BAD_ID(name, typeof value === 'object' ? 'an object' : JSON.stringify(value).slice(0, 100));
-  }
-  return number;
+  return typeof number === 'number' && Number.isSafeInteger(number) ? number : undefined;
 }

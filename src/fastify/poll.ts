@@ -56,6 +56,11 @@ export class Poll implements Sink {
   #cursors: readonly Cursor[];
   /** Channels whose last id the client is to be told. */
   #status: Set<Cursor> | undefined;
+  /**
+   * The message on `/__denied` until it is sent, with the first answer. It is no reason to answer: a client with one wrong name
+   * would poll without a pause.
+   */
+  #denied: string | undefined;
   /** What waits for the rest of its page, or for the end of this turn. */
   #out: Batch[] = [];
   /** Characters of the page that is gathered, or is on its way. */
@@ -81,6 +86,7 @@ export class Poll implements Sink {
     this.#streaming = kept.streaming;
     this.#onParked = kept.onParked;
     this.#channels = [...request.channels.keys()];
+    this.#denied = request.denied && ownMessage('/__denied', JSON.stringify(Object.fromEntries(request.denied)));
     this.#reading = this.#channels.length;
     this.#cursors = this.#channels.map((channel) => {
       const position = request.channels.get(channel) ?? null;
@@ -136,7 +142,7 @@ export class Poll implements Sink {
 
   /** Ends the poll with what it has, or nothing. */
   end(): void {
-    this.#send();
+    this.#send(this.#denied !== undefined);
     if (this.#closed) return;
     const parked = this.#parked;
     this.close();
@@ -149,8 +155,8 @@ export class Poll implements Sink {
     if (!this.#isGathering) this.#send();
   }
 
-  #send(): void {
-    if (!this.#parked || !this.#hasNews) return;
+  #send(mustSend = this.#hasNews): void {
+    if (!this.#parked || !mustSend) return;
     const frame = this.#takeFrame();
     if (!this.#streaming) this.close();
     if (!this.#answer.more(frame)) this.close();
@@ -240,7 +246,7 @@ export class Poll implements Sink {
 
   #takeFrame(): Frame {
     const [only] = this.#out;
-    if (only !== undefined && this.#out.length === 1 && !this.#status) {
+    if (only !== undefined && this.#out.length === 1 && !this.#status && this.#denied === undefined) {
       this.#out = [];
       return only.frame;
     }
@@ -253,12 +259,18 @@ export class Poll implements Sink {
         data.push(`${JSON.stringify(channel)}:${cursor.position}`);
       }
     }
-    if (data.length > 0)
-      parts.push(`{"global_id":-1,"message_id":-1,"channel":"/__status","data":{${data.join(',')}}}`);
+    if (data.length > 0) parts.push(ownMessage('/__status', `{${data.join(',')}}`));
+    if (this.#denied !== undefined) parts.push(this.#denied);
+    this.#denied = undefined;
     this.#out = [];
     if (this.#status?.size === 0) this.#status = undefined;
     return new Frame(`[${parts.join(',')}]`);
   }
+}
+
+/** A message of the bus's own, to one client. */
+function ownMessage(channel: string, data: string): string {
+  return `{"global_id":-1,"message_id":-1,"channel":"${channel}","data":${data}}`;
 }
 
 // Channels hand over what they have one after the other: a poll that waits on several is answered with all of it.

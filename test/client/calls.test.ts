@@ -160,7 +160,7 @@ t.test('arguments that make no sense are refused', async (t) => {
   client.stop();
   const refuse = (...args: unknown[]) =>
     t.throws(() => Reflect.apply(client.subscribe, client, args), { name: 'TypeError', message: /^MessageBus: / });
-  for (const channel of [undefined, null, 7, '', 'chat', '/__status', '/a\n', `/${'x'.repeat(255)}`]) {
+  for (const channel of [undefined, null, 7, '', '__chat', '/__chat', '/__status', '/a\n', `/${'x'.repeat(255)}`]) {
     refuse(channel, () => {});
   }
   refuse('/a');

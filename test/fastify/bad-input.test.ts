@@ -4,6 +4,7 @@ import { openBus } from '../helpers/bus.js';
 import { createDatabase } from '../helpers/database.js';
 import { form, json, send } from '../helpers/http.js';
 import { listen } from '../helpers/server.js';
+import { badNames } from './bad-names.js';
 
 const { url: database } = await createDatabase(t);
 const bus = openBus(t, database);
@@ -22,8 +23,8 @@ async function refused(t: Test, status: number, code: string, headers: Record<st
   t.match(answer.headers, { 'content-type': /^application\/json/, 'cache-control': /private/ });
 }
 
-t.test('ids that are none', async (t) => {
-  const ids = [
+t.test('numbers of polls that are none', async (t) => {
+  for (const id of [
     'abc',
     '1.5',
     '1e3',
@@ -36,26 +37,18 @@ t.test('ids that are none', async (t) => {
     'null',
     '١',
     '-',
-  ];
-  for (const id of ids) {
-    await refused(t, 400, 'POSTBUS_BAD_ID', form, `/a=${encodeURIComponent(id)}`);
+  ])
     await refused(t, 400, 'POSTBUS_BAD_ID', form, `/a=0&__seq=${encodeURIComponent(id)}`);
-  }
-  for (const id of ['"abc"', '1.5', '1e400', '9007199254740992', 'true', '[]', '[0]', '{}', '{"a":1}', '" 1"']) {
-    await refused(t, 400, 'POSTBUS_BAD_ID', json, `{"/a":${id}}`);
+  for (const id of ['"abc"', '1.5', '1e400', '9007199254740992', 'true', '[]', '[0]', '{}', '{"a":1}', '" 1"'])
     await refused(t, 400, 'POSTBUS_BAD_ID', json, `{"/a":0,"__seq":${id}}`);
-  }
 });
 
-t.test('channels that are none', async (t) => {
-  const names = ['a', '', '__proto__', 'constructor', '/__status', '/\n', '/\0', '/\u0085', `/${'x'.repeat(255)}`];
-  for (const name of names) {
-    await refused(t, 400, 'POSTBUS_BAD_CHANNEL', form, `/a=0&${encodeURIComponent(name)}=0`);
-    await refused(t, 400, 'POSTBUS_BAD_CHANNEL', json, `{"/a":0,${JSON.stringify(name)}:0}`);
+t.test('polls of channels that are none', async (t) => {
+  for (const name of badNames) {
+    await refused(t, 400, 'POSTBUS_BAD_CHANNEL', form, `${encodeURIComponent(name)}=0&__b=0`);
+    await refused(t, 400, 'POSTBUS_BAD_CHANNEL', json, `{${JSON.stringify(name)}:0,"__b":0}`);
   }
-  await refused(t, 400, 'POSTBUS_BAD_CHANNEL', json, '{"/a":0,"/\\ud800":0}');
-  await refused(t, 400, 'POSTBUS_TOO_MANY_CHANNELS', json, '{"/a":0,"/b":0,"/c":0,"/d":0}');
-  await refused(t, 400, 'POSTBUS_TOO_MANY_CHANNELS', form, '/a=0&/b=0&/c=0&/d=0');
+  await refused(t, 400, 'POSTBUS_BAD_CHANNEL', json, '{"/\\ud800":0}');
 });
 
 t.test('bodies that are none', async (t) => {
@@ -63,7 +56,7 @@ t.test('bodies that are none', async (t) => {
   for (const body of bodies) await refused(t, 400, 'POSTBUS_BAD_BODY', json, body);
   const deep = '['.repeat(900) + ']'.repeat(900);
   await refused(t, 400, 'POSTBUS_BAD_BODY', json, deep);
-  await refused(t, 400, 'POSTBUS_BAD_ID', json, `{"/a":${deep}}`);
+  await refused(t, 400, 'POSTBUS_BAD_ID', json, `{"__seq":${deep}}`);
   for (const type of ['text/plain', 'multipart/form-data; boundary=x', 'application/xml', 'application/jsonp']) {
     await refused(t, 415, 'FST_ERR_CTP_INVALID_MEDIA_TYPE', { 'content-type': type }, '{"/a":0}');
   }

@@ -12,5 +12,5 @@ export async function serveBus(t: Test, options: Omit<PostbusOptions, 'bus'> = {
   const publish = async (channel: string, count: number) => {
     for (let i = 0; i < count; i++) await bus.publish(channel, i);
   };
-  return { bus, query, url, publish };
+  return { bus, query, url, database, publish };
 }

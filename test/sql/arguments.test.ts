@@ -4,15 +4,17 @@ import { openSession } from './session.js';
 
 const longest = `/${'ü'.repeat(254)}`;
 
-t.test('a channel starts with a slash, has 255 characters at most and no control characters', async (t) => {
+t.test('a channel has 1 to 255 characters, no control characters, and does not begin with __ or /__', async (t) => {
   const { url } = await createDatabase(t);
   const { value } = await openSession(t, url);
   const bad = [
     null,
     '',
-    'a',
-    ' /a',
+    '__',
+    '__a',
+    '/__',
     '/__status',
+    '/__status/',
     `${longest}x`,
     '/a\n',
     '/\t',
@@ -36,7 +38,25 @@ t.test('a channel starts with a slash, has 255 characters at most and no control
     );
   }
   await t.rejects(value('select message_bus.last_ids(null)'), { code: 'PB001', message: /^channels: / });
-  const good = ['/', longest, '/a b', `/'";--`, '/__status/', '//', '/ü😀', '/\u00a0', '/global/', '/%s\\n'];
+  const good = [
+    '/',
+    'a',
+    ' /a',
+    'a/__b',
+    '/a__',
+    '_a',
+    '/_',
+    '//__a',
+    'ü',
+    longest,
+    '/a b',
+    `/'";--`,
+    '//',
+    '/ü😀',
+    '/\u00a0',
+    '/global/',
+    '/%s\\n',
+  ];
   for (const channel of good) {
     t.equal(await value(`select message_bus.publish($1, '0')`, [channel]), 1, channel);
     t.equal(await value('select message_bus.last_id($1)', [channel]), 1);

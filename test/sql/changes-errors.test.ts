@@ -19,8 +19,9 @@ t.test('arguments that make no sense are refused by name', async (t) => {
   await refused(`'part', '/a'`, /^table: public\.part is a partition/);
   await refused(`'message_bus.messages', '/a'`, /^table: message_bus\.messages belongs to the bus/);
   await refused(`'pg_class', '/a'`, /^table: pg_catalog\.pg_class belongs to the bus or to Postgres/);
-  await refused(`'orders', null`, /^channel: must begin with \//);
-  await refused(`'orders', 'a'`, /^channel: must begin with \//);
+  await refused(`'orders', null`, /^channel: must not be empty/);
+  for (const channel of ['', '__a', '/__a{id}'])
+    await refused(`'orders', '${channel}'`, /^channel: must not be empty, nor begin with __/);
   for (const channel of ['/{', '/}', '/{id', '/{}', '/{{id}}', '/}id{'])
     await refused(`'orders', '${channel}'`, /^channel: { and } must enclose/);
   await refused(`'orders', '/{nope}'`, /^channel: the table has no column 'nope'/);

@@ -72,7 +72,7 @@ t.test('arguments are checked at the call, with the errors of publish', async (t
   const { url } = await createDatabase(t);
   const { value } = await openSession(t, url);
   const refusals: [args: string, code: string][] = [
-    [`'a', '1'`, 'PB001'],
+    [`'__a', '1'`, 'PB001'],
     [`null, '1'`, 'PB001'],
     [`'/a', '1', user_ids => '{}'`, 'PB002'],
     [`'/global/a', '1', group_ids => '{g}'`, 'PB002'],

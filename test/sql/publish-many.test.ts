@@ -85,10 +85,10 @@ t.test('all or none', async (t) => {
   const { url } = await createDatabase(t);
   const { value, rows } = await openSession(t, url);
   await t.rejects(
-    value(`select message_bus.publish_many('[{"channel": "/a", "data": 1}, {"channel": "a", "data": 2}]')`),
+    value(`select message_bus.publish_many('[{"channel": "/a", "data": 1}, {"channel": "__a", "data": 2}]')`),
     {
       code: 'PB001',
-      message: `messages[1].channel: 'a' is not a channel`,
+      message: `messages[1].channel: '__a' is not a channel`,
     },
   );
   t.strictSame(await rows('select * from message_bus.global_backlog()'), []);
