@@ -17,9 +17,13 @@ as $$
 #variable_conflict use_variable
 declare
   -- Settings of the function that is made. condition may name nothing in another schema without it, so that nobody else can put
-  -- something in its place; and what is published must not depend on who changes the table.
+  -- something in its place; and what is published must not depend on who changes the table: not the text of a column, in a
+  -- channel for example, nor what a condition makes of it.
   fixed constant text := $set$set search_path = pg_catalog, pg_temp set timezone = 'UTC' set datestyle = 'ISO, MDY' set intervalstyle = postgres
-    set bytea_output = hex set extra_float_digits = 1 set lc_monetary = 'C' set standard_conforming_strings = on set transform_null_equals = off$set$;
+    set bytea_output = hex set extra_float_digits = 1 set lc_monetary = 'C' set standard_conforming_strings = on set transform_null_equals = off
+    set lc_numeric = 'C' set lc_time = 'C' set xmlbinary = base64 set xmloption = content set quote_all_identifiers = off
+    set array_nulls = on set backslash_quote = safe_encoding set timezone_abbreviations = 'Default'
+    set default_text_search_config from current set row_security = on$set$;
   made record;
   t pg_class;
   named constant text := "table"::text;

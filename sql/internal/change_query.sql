@@ -41,14 +41,25 @@ return (
   from pg_attribute a join pg_type t on t.oid = a.atttypid where a.attrelid = "table" and a.attname = column_name
 );
 
-create or replace function change_row(columns text[], except_columns text[], r text) returns text
+-- What numbers the rows in the transition tables: a name that no column has.
+create or replace function change_number("table" regclass) returns text language sql stable
+return (
+  select n.name from (select concat_ws(' ', 'row number', nullif(i, 1)) as name, i from generate_series(1, 1601) i) n
+  where not exists (select from pg_attribute a where a.attrelid = "table" and a.attname = n.name) order by n.i limit 1
+);
+
+-- number: as above, where the row has it.
+create or replace function change_row(columns text[], except_columns text[], r text, number text default null) returns text
 language sql immutable
 return case
+  -- A function of Postgres takes 100 arguments.
   when columns is not null then (
-    select format('jsonb_build_object(%s)', string_agg(format('%L, %s.%I', c.name, r, c.name), ', ' order by c.n))
-    from unnest(columns) with ordinality c(name, n))
-  -- What numbers the rows is ours.
-  else format('to_jsonb(%s.*) - %L::text[]', r, except_columns || 'row number'::text)
+    select string_agg(p.part, ' || ' order by p.n)
+    from (
+      select (c.n - 1) / 50 as n, format('jsonb_build_object(%s)', string_agg(format('%L, %s.%I', c.name, r, c.name), ', ' order by c.n)) as part
+      from unnest(columns) with ordinality c(name, n) group by 1
+    ) p)
+  else format('to_jsonb(%s.*) - %L::text[]', r, array_remove(except_columns || number, null))
 end;
 
 -- What to take of a transition table: all; but Postgres fails where that names a virtual column, of which it holds nothing.
@@ -78,6 +89,7 @@ declare
   r text := case operation collate "C" when 'delete' then 'o' else 'n' end;
   taken text := change_columns("table");
   key text := change_key("table", r);
+  number text := change_number("table");
   pairs boolean := operation collate "C" = 'update' and (old_values or when_changed is not null);
   users text := change_targets("table", user_ids, r);
   groups text := change_targets("table", group_ids, r);
@@ -87,7 +99,7 @@ declare
 begin
   data := format('''op'', %L, ''table'', %L, ''key'', %s', operation, (select c.relname from pg_class c where c.oid = "table"), coalesce(key, '''null''::jsonb'));
   if operation collate "C" <> 'delete' then
-    data := data || ', ''row'', ' || change_row(columns, except_columns, 'n');
+    data := data || ', ''row'', ' || change_row(columns, except_columns, 'n', case when pairs then number end);
   end if;
   if operation collate "C" = 'delete' and (old_values or key is null) then
     data := data || ', ''old'', ' || change_row(columns, except_columns, 'o');
@@ -98,7 +110,7 @@ begin
     select string_agg(format('o.%1$I::text is not distinct from n.%1$I::text', c), ' and ') into audience
       from unnest(array_remove(array[user_ids, group_ids, site_id], null)) c;
     data := format('%s || case when %s then jsonb_build_object(''old'', %s) else ''{}'' end',
-      data, coalesce(audience, 'true'), change_row(columns, except_columns, 'o'));
+      data, coalesce(audience, 'true'), change_row(columns, except_columns, 'o', number));
   end if;
 
   if condition is not null then
@@ -122,10 +134,10 @@ begin
     coalesce('nullif(' || users || ', ''{}'')', 'null'), coalesce('nullif(' || groups || ', ''{}'')', 'null'),
     max_backlog_size, max_backlog_age, current_schema(),
     -- Old and new rows of an update are in the same order there. That pairs them also where a key has changed, or there is none.
-    case when pairs then format(E'(select row_number() over () as "row number", %1$s from "new rows" t) n\njoin (select row_number() over () as "row number", %1$s from "old rows" t) o using ("row number")', taken)
+    case when pairs then format(E'(select row_number() over () as %2$I, %1$s from "new rows" t) n\njoin (select row_number() over () as %2$I, %1$s from "old rows" t) o using (%2$I)', taken, number)
       when operation collate "C" = 'delete' then format('(select %s from "old rows" t) o', taken)
       else format('(select %s from "new rows" t) n', taken) end,
     coalesce(E'\nwhere ' || nullif(array_to_string(conditions, E'\n  and '), ''), ''),
-    case when pairs then E'\norder by "row number"' else '' end);
+    case when pairs then format(E'\norder by %I', number) else '' end);
 end
 $$;
