@@ -101,6 +101,10 @@ begin
       perform publish_checked(m);
     end loop;
   else
+    if on_error collate "C" = 'warn' then
+      -- See publish_outbox().
+      perform set_config('postbus.on_error', 'warn', true);
+    end if;
     perform put_down(items);
   end if;
 end

@@ -6,6 +6,7 @@
 -- what deserves a closer look. Any role can set them to anything, so no work is left out because of them:
 --   postbus.outbox  waiting: there are rows in the outbox. mixed: publish() was called after that. locked: announce() has locked
 --                   the channels of the rows
+--   postbus.on_error  warn: publish_changes() has put some of the rows down, with on_error 'warn'
 --   postbus.turn    taken: this transaction has given out global ids, see take_global_ids()
 --
 -- Client messages: errors only, as in announce().
@@ -43,6 +44,8 @@ begin
   state := set_config('postbus.outbox', '', true);
   if items = '{}' then
     return null;
+  elsif current_setting('postbus.on_error', true) = 'warn' then
+    perform publish_or_leave(items);
   elsif cardinality(items) = 1 then
     -- In half the time.
     m := items[1];
@@ -57,6 +60,24 @@ begin
     perform publish_list(items);
   end if;
   return null;
+end
+$$;
+
+-- Publishes a list; or leaves it to the nodes if a lock is not to be had within the lock_timeout of the session: where it was
+-- said that errors are only warned of, the commit must not fail because of it. As a list, because that gets its global ids here.
+create or replace function publish_or_leave(items publication[]) returns void
+language plpgsql
+as $$
+begin
+  if has_unannounced(items) then
+    perform publish_each(items);
+  else
+    perform publish_list(items);
+  end if;
+exception when lock_not_available then
+  perform leave_to_nodes(items);
+  -- A node that has never relayed does not ask again before it hears this.
+  perform announce_settings();
 end
 $$;
 
