@@ -35,6 +35,7 @@ begin
     end if;
     branches := branches || format(E'      items := array(\n%s);\n    end if;\n', query);
   end loop;
+  probes := array_remove(probes || change_condition_probe("table", condition), null);
   -- Where errors end the statement, nothing is written inside the block: a transaction of many statements would otherwise
   -- have many subtransactions with ids, which slows down everybody's snapshots.
   -- What the function reads is not for its owner any more when the table has another one.
