@@ -39,7 +39,7 @@ class Publish {
 
             // Errors have an SQLSTATE.
             try {
-                publish(connection, "no slash", "1");
+                publish(connection, "/__status", "1");
             } catch (SQLException error) {
                 System.out.println("refused " + error.getSQLState());
             }

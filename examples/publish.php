@@ -45,7 +45,7 @@ foreach ($statement as ['message_id' => $id, 'data' => $data]) {
 
 // Errors have an SQLSTATE.
 try {
-    publish($connection, 'no slash', 1);
+    publish($connection, '/__status', 1);
 } catch (PDOException $error) {
     echo 'refused ', $error->getCode(), "\n";
 }

@@ -36,6 +36,6 @@ with psycopg.connect(os.environ["DATABASE_URL"], autocommit=True) as connection:
 
     # Errors have an SQLSTATE.
     try:
-        publish("no slash", 1)
+        publish("/__status", 1)
     except psycopg.Error as error:
         print("refused", error.sqlstate)

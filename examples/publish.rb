@@ -32,7 +32,7 @@ end
 
 # Errors have an SQLSTATE.
 begin
-  publish.call('no slash', 1)
+  publish.call('/__status', 1)
 rescue PG::Error => e
   puts "refused #{e.result.error_field(PG::Result::PG_DIAG_SQLSTATE)}"
 end

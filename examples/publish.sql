@@ -22,5 +22,5 @@ select message_id || ' ' || data from message_bus.backlog(:'channel', 0);
 
 -- Errors have an SQLSTATE.
 \set VERBOSITY terse
-select message_bus.publish('no slash', '1');
+select message_bus.publish('/__status', '1');
 \echo refused :LAST_ERROR_SQLSTATE

@@ -83,6 +83,7 @@ for (const { language, command, parameters, url: takesUrl } of publishers) {
 
 const followers = [
   { program: 'follow.py', command: python, parameters: ['follow.py'] },
+  { program: 'follow.rb', command: ruby, parameters: ['follow.rb'] },
   { program: 'Follow.java', command: java, parameters: ['-cp', driver, 'Follow.java'] },
 ];
 

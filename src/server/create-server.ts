@@ -4,6 +4,7 @@ import { createBus } from '../create-bus.js';
 import { errors } from '../errors.js';
 import postbus, { type PostbusOptions } from '../fastify/index.js';
 import { OnceAMinuteByCode } from '../once-a-minute.js';
+import { browserScript } from './browser-script.js';
 import { answerClientError, httpOptions, requestTimes } from './client-errors.js';
 import { letInPagesOf } from './cors.js';
 import { demo } from './demo.js';
@@ -63,6 +64,7 @@ export async function createServer(options: ServerOptions, times = requestTimes)
     extraResponseHeadersLookup: letInPagesOf(options.corsOrigins),
   });
   await app.register(health, { bus });
+  await app.register(browserScript);
   if (options.demo) await app.register(demo, { bus, connectionString, schema, embedded: options.demo.embedded });
   return app;
 }
