@@ -2,6 +2,7 @@ import type { Id } from './arguments.js';
 import type { Codec } from './codec.js';
 import type { DatabaseOptions } from './database/pooled-postgres.js';
 import type { Logger } from './logger.js';
+import type { PublishClient } from './publishing/publish-with-client.js';
 import type { Gap } from './subscription.js';
 
 export interface BusOptions extends DatabaseOptions {
@@ -36,6 +37,19 @@ export interface PublishOptions extends SiteOptions {
   maxBacklogSize?: number | undefined;
   /** Seconds for which this message can be read; left out: the bus-wide setting. */
   maxBacklogAge?: number | undefined;
+  /** Publishes in the transaction that this client has open, with the rights of its role: at its commit, or never. */
+  client?: PublishClient | undefined;
+}
+
+/** A message of publishMany(). */
+export interface ManyMessage<Data = unknown> extends Omit<PublishOptions, 'client'> {
+  channel: string;
+  data: Data;
+}
+
+export interface PublishManyOptions extends SiteOptions {
+  /** As in publish(). */
+  client?: PublishClient | undefined;
 }
 
 export interface SubscribeOptions extends SiteOptions {

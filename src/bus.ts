@@ -10,10 +10,20 @@ import {
   maxDataSizeCeiling,
   siteOf,
 } from './arguments.js';
-import { offKeys, settingKeys, siteKeys, subscribeKeys } from './bus/known-options.js';
+import type { Chosen, DataOf } from './bus/channel-data.js';
+import { manyKeys, messageKeys, offKeys, settingKeys, siteKeys, subscribeKeys } from './bus/known-options.js';
 import { migrateBus } from './bus/migrate-bus.js';
 import { Readiness } from './bus/readiness.js';
-import type { BusOptions, OffOptions, PublishOptions, Settings, SiteOptions, SubscribeOptions } from './bus-options.js';
+import type {
+  BusOptions,
+  ManyMessage,
+  OffOptions,
+  PublishManyOptions,
+  PublishOptions,
+  Settings,
+  SiteOptions,
+  SubscribeOptions,
+} from './bus-options.js';
 import { checkPublication } from './check-publication.js';
 import { ClientFilters, type ClientMessageFilter } from './client-filters.js';
 import { type Codec, checkCodec, encode } from './codec.js';
@@ -30,15 +40,17 @@ import { Meter } from './meter.js';
 import { Notifications } from './notifications.js';
 import { OnceAMinuteByCode } from './once-a-minute.js';
 import { Publisher } from './publisher.js';
+import { publishList } from './publishing/publish-list.js';
+import { publishListWithClient, publishWithClient } from './publishing/publish-with-client.js';
 import { readAll } from './read-all.js';
 import { Reader } from './reader.js';
 import { CallbackSubscription, type MessageCallback, type Subscription } from './subscription.js';
 
 /**
  * A message bus in Postgres. Methods reject with the errors of docs/errors.md: POSTBUS_BAD_… for arguments, the others
- * for the database.
+ * for the database. `Channels` maps channels and patterns to the types of their data, see DataOf.
  */
-export class Bus {
+export class Bus<Channels extends object = Record<string, unknown>> {
   readonly #database: Database;
   readonly #reader: Reader;
   readonly #publisher: Publisher;
@@ -134,12 +146,40 @@ export class Bus {
    * one transaction where they come faster than the database answers; a message that is refused fails alone.
    * 0 while the bus is off.
    */
-  async publish(channel: string, data: unknown, options: PublishOptions = {}): Promise<number> {
+  async publish<const Channel extends string>(
+    channel: Channel,
+    data: DataOf<Channels, Channel>,
+    options: PublishOptions = {},
+  ): Promise<number> {
     this.#checkOpen();
     const publication = checkPublication(channel, this.#codec ? encode(this.#codec, data) : data, options);
     if (this.#isPublishingOff) return 0;
     this.#published.mark();
+    if (options.client !== undefined) return publishWithClient(options.client, this.#database, publication);
     return this.#publisher.publish(publication);
+  }
+
+  /**
+   * Publishes messages in one transaction, all or none, and resolves to their ids in the order given. They do not wait for what
+   * publish() was given before. `siteId` counts for messages that name none. An id is 0 while the bus is off.
+   */
+  async publishMany(messages: readonly ManyMessage[], options: PublishManyOptions = {}): Promise<number[]> {
+    this.#checkOpen();
+    manyKeys.check(options);
+    if (!Array.isArray(messages)) throw new errors.BAD_OPTION('messages', 'must be a list of messages');
+    const { client, siteId } = options;
+    const publications = messages.map((message: ManyMessage) => {
+      messageKeys.check(message);
+      const { channel, data, ...own } = message;
+      return checkPublication(channel, this.#codec ? encode(this.#codec, data) : data, {
+        ...own,
+        siteId: own.siteId ?? siteId,
+      });
+    });
+    if (this.#isPublishingOff) return publications.map(() => 0);
+    for (const _publication of publications) this.#published.mark();
+    if (client === undefined) return publishList(this.#database, publications);
+    return publishListWithClient(client, this.#database, publications);
   }
 
   /**
@@ -147,9 +187,9 @@ export class Bus {
    * for a promise that it returns. Its second argument is the subscription, for callbacks that end it themselves. Resolves
    * when nothing published from then on can be missed; while the bus is off at once, and begins when it is turned on.
    */
-  async subscribe(
-    channel: string | null,
-    callback: MessageCallback,
+  async subscribe<Data = never, const Channel extends string = string>(
+    channel: Channel | null,
+    callback: MessageCallback<Chosen<Data, Channels, Channel>>,
     options: SubscribeOptions = {},
   ): Promise<Subscription> {
     this.#checkOpen();
@@ -173,7 +213,11 @@ export class Bus {
   }
 
   /** Ends the subscriptions of this callback to this channel and site. To end a single one, use what subscribe() gave. */
-  async unsubscribe(channel: string | null, callback: MessageCallback, options: SiteOptions = {}): Promise<void> {
+  async unsubscribe(
+    channel: string | null,
+    callback: MessageCallback<never>,
+    options: SiteOptions = {},
+  ): Promise<void> {
     this.#checkOpen();
     const siteId = checkSiteOptions(options);
     const site = channel === null ? '' : siteOf(siteId, checkChannel(channel));
@@ -186,13 +230,17 @@ export class Bus {
    * Hides messages from the clients of this process: those on channels that begin with the prefix for which the filter
    * does not return true. One that throws, or returns anything but true or false, hides the message and is reported.
    */
-  registerClientMessageFilter(prefix: string, filter: ClientMessageFilter): void {
+  registerClientMessageFilter<Data = unknown>(prefix: string, filter: ClientMessageFilter<Data>): void {
     this.#checkOpen();
     this.clientFilters.register(prefix, filter);
   }
 
   /** The messages of a channel after an id, oldest first. */
-  async backlog(channel: string, lastId = 0, options: SiteOptions = {}): Promise<Message[]> {
+  async backlog<Data = never, const Channel extends string = string>(
+    channel: Channel,
+    lastId = 0,
+    options: SiteOptions = {},
+  ): Promise<Message<Chosen<Data, Channels, Channel>>[]> {
     this.#checkOpen();
     const site = siteOf(checkSiteOptions(options), checkChannel(channel));
     const id = checkMessageId(lastId, 'lastId');
@@ -200,7 +248,7 @@ export class Bus {
   }
 
   /** The messages of all channels and sites after a global id, oldest first. */
-  async globalBacklog(lastGlobalId = 0): Promise<Message[]> {
+  async globalBacklog<Data = unknown>(lastGlobalId = 0): Promise<Message<Data>[]> {
     this.#checkOpen();
     const id = checkMessageId(lastGlobalId, 'lastGlobalId');
     return this.#toMessages(await readAll((after) => this.#reader.readGlobal(after), id));
@@ -222,7 +270,10 @@ export class Bus {
   }
 
   /** The last message of a channel; null when there is none (any more). */
-  async lastMessage(channel: string, options: SiteOptions = {}): Promise<Message | null> {
+  async lastMessage<Data = never, const Channel extends string = string>(
+    channel: Channel,
+    options: SiteOptions = {},
+  ): Promise<Message<Chosen<Data, Channels, Channel>> | null> {
     this.#checkOpen();
     const site = siteOf(checkSiteOptions(options), checkChannel(channel));
     const { batch } = await this.dispatcher.read(site, channel, -2);
@@ -230,7 +281,11 @@ export class Bus {
   }
 
   /** One message by its id; null when it cannot be read (any more). */
-  async getMessage(channel: string, messageId: number, options: SiteOptions = {}): Promise<Message | null> {
+  async getMessage<Data = never, const Channel extends string = string>(
+    channel: Channel,
+    messageId: number,
+    options: SiteOptions = {},
+  ): Promise<Message<Chosen<Data, Channels, Channel>> | null> {
     this.#checkOpen();
     const site = siteOf(checkSiteOptions(options), checkChannel(channel));
     const message = await this.#reader.readOne(site, channel, checkMessageId(messageId, 'messageId'));
@@ -319,8 +374,8 @@ export class Bus {
     await this.#database.close();
   }
 
-  #toMessages(messages: StoredMessage[]): Message[] {
-    return messages.map((message) => message.toMessage(this.#codec));
+  #toMessages<Data>(messages: StoredMessage[]): Message<Data>[] {
+    return messages.map((message) => message.toMessage<Data>(this.#codec));
   }
 
   /** Calls a function that changes what can be read; once it is done, nothing here shows it as it was. */

@@ -7,11 +7,11 @@ import type { Message, StoredMessage } from './message.js';
 import { OnceAMinute } from './once-a-minute.js';
 
 /** Whether clients may be shown a message. */
-export type ClientMessageFilter = (message: Message) => boolean;
+export type ClientMessageFilter<Data = unknown> = (message: Message<Data>) => boolean;
 
 interface Registered {
   prefix: string;
-  filter: ClientMessageFilter;
+  filter: ClientMessageFilter<never>;
   /** What the last failure was; the log has it once a minute. */
   error: unknown;
   failures: OnceAMinute;
@@ -28,7 +28,7 @@ export class ClientFilters {
     private readonly codec?: Codec,
   ) {}
 
-  register(prefix: string, filter: ClientMessageFilter): void {
+  register(prefix: string, filter: ClientMessageFilter<never>): void {
     checkChannel(prefix, 'prefix');
     if (typeof filter !== 'function') throw new errors.BAD_OPTION('filter', 'must be a function');
     const registered: Registered = {
@@ -65,7 +65,7 @@ export class ClientFilters {
   #isLetBy(registered: Registered, message: StoredMessage): boolean {
     try {
       // A copy for each: what one filter does to it, no other sees.
-      const answer: unknown = registered.filter(message.toMessage(this.codec));
+      const answer: unknown = registered.filter(message.toMessage<never>(this.codec));
       if (typeof answer === 'boolean') return answer;
       // Were it to reject, nobody would look after it.
       if (answer instanceof Promise) answer.catch(() => {});

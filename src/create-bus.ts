@@ -7,7 +7,7 @@ import { consoleLogger } from './logger.js';
 import { OnceAMinute } from './once-a-minute.js';
 
 /** A bus on a Postgres database. It connects when it is first used. */
-export function createBus(options: BusOptions = {}): Bus {
+export function createBus<Channels extends object = Record<string, unknown>>(options: BusOptions = {}): Bus<Channels> {
   if (typeof options === 'string') {
     throw new errors.BAD_OPTION(
       'options',
@@ -24,5 +24,5 @@ export function createBus(options: BusOptions = {}): Bus {
     ),
   );
   const postgres = new PooledPostgres(options, (error) => broken.note(error));
-  return new Bus(options, postgres);
+  return new Bus<Channels>(options, postgres);
 }

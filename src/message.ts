@@ -48,7 +48,7 @@ export class StoredMessage {
   }
 
   /** A copy of its own for each caller: what one callback does to it, no other sees. */
-  toMessage(codec?: Codec): Message {
+  toMessage<Data = unknown>(codec?: Codec): Message<Data> {
     return {
       globalId: this.globalId,
       messageId: this.messageId,

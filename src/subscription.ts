@@ -38,7 +38,8 @@ export interface SubscriptionOptions {
   channel: string | null;
   site: string;
   position: number;
-  callback: MessageCallback;
+  /** A method, because its message has the type of data that the subscriber expects: nobody checks it. */
+  callback(message: Message, subscription: Subscription): unknown;
   codec: Codec | undefined;
   onGap: ((gap: Gap) => unknown) | undefined;
   onEnd: (subscription: CallbackSubscription) => void;
@@ -90,7 +91,7 @@ export class CallbackSubscription implements Subscription, Sink {
     if (this.#cursor === undefined) this.#open(this.options.position);
   }
 
-  isOf(site: string, channel: string | null, callback: MessageCallback): boolean {
+  isOf(site: string, channel: string | null, callback: MessageCallback<never>): boolean {
     return this.channel === channel && this.options.site === site && this.options.callback === callback;
   }
 

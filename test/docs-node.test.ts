@@ -52,6 +52,12 @@ t.test('the first example', async (t) => {
   t.strictSame(lines.slice(-2), ['true', "[ { status: 'paid' } ]"]);
 });
 
+t.test('the example of a transaction', async (t) => {
+  const { lines, query } = await runOnDatabase(t, 'publishMany([', 1);
+  t.strictSame(lines, ['[ 2, 1 ]']);
+  t.strictSame(await query('select id from orders'), [{ id: 7 }]);
+});
+
 t.test('the example of gaps', async (t) => {
   const [first] = await run(t, 'onGap', 1);
   t.equal(first, 'missed what came after 5 and before 8 on /prices');

@@ -1,6 +1,7 @@
 // What the compiler must say of the public names: `npx tsc` checks this file, nothing runs it. A line that should not
 // compile and does is an error too.
 import type { FastifyInstance } from 'fastify';
+import type { Pool } from 'pg';
 import {
   type Callback,
   type Diagnostics as ClientDiagnostics,
@@ -142,6 +143,69 @@ export async function subscribing(bus: Bus): Promise<void> {
   await bus.subscribe('/a', (_data: unknown, _globalId: number) => {});
   // @ts-expect-error: ids of messages are numbers
   await bus.subscribe('/a', () => {}, { lastId: '5' });
+}
+
+export async function typedData(plain: Bus, pool: Pool, app: FastifyInstance): Promise<void> {
+  interface Order {
+    status: string;
+  }
+  await plain.subscribe<Order>('/orders/7', (message) => expectType<string>()(message.data.status));
+  await plain.subscribe<Order>(null, (message) => expectType<string>()(message.data.status));
+  await plain.subscribe('/orders/7', (message: Message<Order>) => expectType<string>()(message.data.status));
+  await plain.subscribe('/orders/7', async ({ data }: Message<string>, own) => {
+    expectType<string>()(data);
+    await own.unsubscribe();
+  });
+  await plain.unsubscribe('/orders/7', (_message: Message<Order>) => {});
+  expectType<Message<Order>[]>()(await plain.backlog<Order>('/orders/7'));
+  expectType<Message<Order>[]>()(await plain.globalBacklog<Order>());
+  expectType<Message<Order> | null>()(await plain.getMessage<Order>('/orders/7', 1));
+  expectType<Message<Order> | null>()(await plain.lastMessage<Order>('/orders/7'));
+  plain.registerClientMessageFilter<Order>('/orders/7', ({ data }) => data.status === 'paid');
+
+  interface Channels {
+    '/orders/*': Order;
+    '/chat': string;
+    '/team/**': number;
+    'plain/*/x': boolean;
+  }
+  const bus = createBus<Channels>({ connectionString: 'postgres://…' });
+  const id: number = 7;
+  await bus.publish('/orders/7', { status: 'paid' });
+  await bus.publish(`/orders/${id}`, { status: 'paid' });
+  await bus.publish('/chat', 'hello', { userIds: [1] });
+  await bus.publish('/team/a/b', 1);
+  await bus.publish('plain/1/x', true);
+  await bus.publish('/elsewhere', { any: 'thing' });
+  // @ts-expect-error: not an order
+  await bus.publish('/orders/7', { state: 'paid' });
+  // @ts-expect-error: not an order
+  await bus.publish(`/orders/${id}`, 'paid');
+  // @ts-expect-error: not a string
+  await bus.publish('/chat', 1);
+  // @ts-expect-error: not a number
+  await bus.publish('/team/a/b', 'one');
+  await bus.publish('/orders/7/items', 'a star is one segment');
+  await bus.subscribe('/orders/7', (message) => expectType<string>()(message.data.status));
+  await bus.subscribe('/chat', ({ data }) => expectType<string>()(data));
+  await bus.subscribe(null, ({ data }) => expectType<unknown>()(data));
+  expectType<Message<Order>[]>()(await bus.backlog('/orders/7'));
+  expectType<Message<string> | null>()(await bus.lastMessage('/chat'));
+  expectType<Message<number> | null>()(await bus.getMessage('/team/a/b', 1));
+  expectType<Message<unknown>[]>()(await bus.backlog('/elsewhere'));
+  await app.register(postbus, { bus });
+  await DistributedCache.open(bus, 'names');
+
+  const client = await pool.connect();
+  expectType<number>()(await bus.publish('/chat', 'hello', { client }));
+  await plain.publish('/chat', 1, { client: { query: async (_text: string, _values: unknown[]) => ({ rows: [] }) } });
+  expectType<number[]>()(await plain.publishMany([{ channel: '/a', data: 1, userIds: [1] }], { client, siteId: 's' }));
+  // @ts-expect-error: no data
+  await plain.publishMany([{ channel: '/a' }]);
+  // @ts-expect-error: misspelt
+  await plain.publishMany([{ channel: '/a', data: 1, userId: 1 }]);
+  // @ts-expect-error: no client
+  await plain.publish('/chat', 1, { client: 'postgres://…' });
 }
 
 export async function reading(bus: Bus): Promise<void> {

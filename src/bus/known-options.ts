@@ -1,6 +1,8 @@
 import type {
   BusOptions,
+  ManyMessage,
   OffOptions,
+  PublishManyOptions,
   PublishOptions,
   Settings,
   SiteOptions,
@@ -9,6 +11,20 @@ import type {
 import { KnownKeys } from '../foundation/known-keys.js';
 
 export const publishKeys = new KnownKeys<PublishOptions>('publish()', {
+  userIds: true,
+  groupIds: true,
+  clientIds: true,
+  siteId: true,
+  maxBacklogSize: true,
+  maxBacklogAge: true,
+  client: true,
+});
+
+export const manyKeys = new KnownKeys<PublishManyOptions>('publishMany()', { siteId: true, client: true });
+
+export const messageKeys = new KnownKeys<ManyMessage>('a message of publishMany()', {
+  channel: true,
+  data: true,
   userIds: true,
   groupIds: true,
   clientIds: true,

@@ -28,8 +28,10 @@ const memoryBusKeys = new KnownKeys<MemoryBusOptions>('createMemoryBus()', {
  * A bus on a Postgres inside this process, for tests and for applications of one process. It needs the package
  * `@electric-sql/pglite`, no server and no migration: it migrates before it is first used.
  */
-export function createMemoryBus(given: MemoryBusOptions = {}): Bus {
+export function createMemoryBus<Channels extends object = Record<string, unknown>>(
+  given: MemoryBusOptions = {},
+): Bus<Channels> {
   memoryBusKeys.check(given);
   const { pglite, schema = 'message_bus', ...options } = given;
-  return new Bus({ ...options, schema }, new PglitePostgres(schema, pglite));
+  return new Bus<Channels>({ ...options, schema }, new PglitePostgres(schema, pglite));
 }

@@ -1,0 +1,33 @@
+/**
+ * The type of the data of a channel, by a type that maps channels and patterns to types of data:
+ * `{ '/orders/*': Order; '/chat': Chat }`. `*` stands for one segment, `**` at the end for any number of them. Unknown for
+ * channels that it does not name.
+ */
+export type DataOf<Channels, Channel extends string> = string extends Channel
+  ? unknown
+  : Channel extends keyof Channels
+    ? Channels[Channel]
+    : OrUnknown<
+        {
+          [Pattern in keyof Channels & string]: Matches<Pattern, Channel> extends true ? Channels[Pattern] : never;
+        }[keyof Channels & string]
+      >;
+
+type OrUnknown<Data> = [Data] extends [never] ? unknown : Data;
+
+type Matches<Pattern extends string, Channel extends string> = Pattern extends '**'
+  ? true
+  : Pattern extends `${infer Segment}/${infer Rest}`
+    ? Channel extends `${infer Given}/${infer GivenRest}`
+      ? Segment extends '*' | Given
+        ? Matches<Rest, GivenRest>
+        : false
+      : false
+    : Channel extends `${string}/${string}`
+      ? false
+      : Pattern extends '*' | Channel
+        ? true
+        : false;
+
+/** The type of data that the caller has named, or else that of the channel. */
+export type Chosen<Data, Channels, Channel extends string> = [Data] extends [never] ? DataOf<Channels, Channel> : Data;

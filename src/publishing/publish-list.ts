@@ -1,0 +1,28 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { isLockTimeout, isRetryable } from '../database/coded-error.js';
+import type { Database } from '../database/database.js';
+import { errors } from '../errors.js';
+import { Entry, type Publication } from '../publication.js';
+
+/** Publishes a list in one transaction, all or none. Waits for channels that others hold as long as a query may take. */
+export async function publishList(database: Database, publications: readonly Publication[]): Promise<number[]> {
+  if (publications.length === 0) return [];
+  const ignore = () => {};
+  const entries = publications.map((publication) => new Entry(publication, ignore, ignore));
+  const values = [`[${entries.map(({ json }) => json).join(',')}]`];
+  const since = performance.now();
+  for (;;) {
+    try {
+      const text = `select ${database.name('publish_batch')}($1) as ids`;
+      const [row] = await database.prepared<{ ids: (string | number)[] }>(text, values);
+      return (row?.ids ?? []).map(Number);
+    } catch (error) {
+      if (!isLockTimeout(error) && !isRetryable(error)) throw error;
+      // Postgres has undone it: another transaction was in the way.
+      if (performance.now() - since > database.queryTimeout) {
+        throw isLockTimeout(error) ? new errors.LOCKED(publications[0]?.channel ?? '', database.queryTimeout) : error;
+      }
+      await delay(Math.random() * 100);
+    }
+  }
+}
