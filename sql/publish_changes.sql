@@ -30,6 +30,7 @@ declare
   base text collate "C";
   cut text collate "C";
   place text;
+  lacking text;
   function_name text;
   probe text;
   object text collate "C";
@@ -45,6 +46,15 @@ begin
   if not pg_has_role(current_user, t.relowner, 'member') then
     raise exception using errcode = 'PB006', message = format('table: %s belongs to %I', "table", pg_get_userbyid(t.relowner)),
       hint = 'What this makes belongs to the owner of the table. Call it as that role, or one that is a member of it.';
+  end if;
+  -- Since Postgres 16, a membership need not give both: to make triggers takes the first, to give the function away the second.
+  lacking := concat_ws(', ', case when not pg_has_role(current_user, t.relowner, 'usage') then 'inherit' end,
+    case when current_setting('server_version_num')::int >= 160000 and not pg_has_role(current_user, t.relowner, 'set') then 'set' end);
+  if lacking <> '' then
+    raise exception using errcode = 'PB006', message = format('table: %s belongs to %I, of whom %I is a member without %s', "table", pg_get_userbyid(t.relowner), current_user, upper(lacking)),
+      hint = case when lacking = 'inherit' then format('Call it after: set role %I; or after: ', pg_get_userbyid(t.relowner)) else 'Call it as the owner of the table; or after: ' end
+        || case when current_setting('server_version_num')::int >= 160000
+          then format('grant %I to %I with %s true;', pg_get_userbyid(t.relowner), current_user, replace(lacking, ',', ' true,')) else format('alter role %I inherit;', current_user) end;
   end if;
   perform stop_publishing_changes("table", name);
 

@@ -45,6 +45,8 @@ language plpgsql stable
 as $$
 declare
   c pg_class;
+  -- Triggers get no rows of it: Postgres refuses to make one there, and each statement that would need its rows.
+  "foreign" regclass := (select p.relid from pg_partition_tree("table") p join pg_class f on f.oid = p.relid where f.relkind = 'f' and p.relid <> "table" limit 1);
 begin
   select t.* into c from pg_class t where t.oid = "table";
   return case
@@ -52,6 +54,7 @@ begin
     when c.relkind not in ('r', 'p') or c.relpersistence = 't' then format('table: %s must be a table, not a view, a foreign or a temporary one', table_name("table"))
     when c.relnamespace in ('pg_catalog'::regnamespace, quote_ident(current_schema())::regnamespace) then format('table: %s belongs to the bus or to Postgres', table_name("table"))
     when c.relispartition then format('table: %s is a partition: name the whole table', table_name("table"))
+    when "foreign" is not null then format('table: %s is a foreign table and a partition of %s: triggers do not see the changes of it', table_name("foreign"), table_name("table"))
     when not has_schema_privilege(c.relowner, current_schema(), 'usage')
       or not has_function_privilege(c.relowner, 'publish_rows(publication[], text, text, text)', 'execute')
       then format('table: %s belongs to %I, who may not publish changes', table_name("table"), pg_get_userbyid(c.relowner))
