@@ -30,6 +30,7 @@ export function closing(t: Test, open: OpenHost): void {
       connect: (bus) => bus.connect(),
       check: (bus) => bus.check(),
       publish: (bus) => bus.publish('/a', 1),
+      publishMany: (bus) => bus.publishMany([{ channel: '/a', data: 1 }]),
       subscribe: (bus) => bus.subscribe('/a', () => {}),
       unsubscribe: (bus) => bus.unsubscribe('/a', () => {}),
       registerClientMessageFilter: (bus) => bus.registerClientMessageFilter('/a', () => true),
