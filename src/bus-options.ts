@@ -1,4 +1,5 @@
 import type { Id } from './arguments.js';
+import type { DataSchema } from './bus/schemas.js';
 import type { Codec } from './codec.js';
 import type { DatabaseOptions } from './database/pooled-postgres.js';
 import type { Logger } from './logger.js';
@@ -17,6 +18,8 @@ export interface BusOptions extends DatabaseOptions {
   keepaliveInterval?: number | undefined;
   /** For data that JSON cannot carry. */
   codec?: Codec | undefined;
+  /** Checks data at publish: a Standard Schema for each channel or pattern (`/orders/*`). */
+  schemas?: Readonly<Record<string, DataSchema>> | undefined;
 }
 
 export interface SiteOptions {

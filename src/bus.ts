@@ -14,6 +14,7 @@ import type { Chosen, DataOf } from './bus/channel-data.js';
 import { manyKeys, messageKeys, offKeys, settingKeys, siteKeys, subscribeKeys } from './bus/known-options.js';
 import { migrateBus } from './bus/migrate-bus.js';
 import { Readiness } from './bus/readiness.js';
+import { Schemas } from './bus/schemas.js';
 import type {
   BusOptions,
   ManyMessage,
@@ -59,6 +60,7 @@ export class Bus<Channels extends object = Record<string, unknown>> {
   readonly #logger: Logger;
   readonly #events: BusEventEmitter;
   readonly #codec: Codec | undefined;
+  readonly #schemas: Schemas | undefined;
   /** Of thousands of channels, in an outage. */
   readonly #readFailures = new OnceAMinuteByCode<string>((err, count, what) =>
     this.#logger.warn({ err, count }, `${what} failed; it is tried again`),
@@ -79,6 +81,7 @@ export class Bus<Channels extends object = Record<string, unknown>> {
     checkSchema(schema);
     this.#logger = options.logger ?? consoleLogger;
     this.#codec = checkCodec(options.codec);
+    this.#schemas = options.schemas === undefined ? undefined : new Schemas(options.schemas);
     this.clientFilters = new ClientFilters(this.#logger, this.#codec);
     this.#events = new BusEventEmitter((err) => this.#logger.error({ err }, 'a listener of bus.events failed'));
     this.#database = new Database(postgres, schema, options.queryTimeout);
@@ -152,7 +155,7 @@ export class Bus<Channels extends object = Record<string, unknown>> {
     options: PublishOptions = {},
   ): Promise<number> {
     this.#checkOpen();
-    const publication = checkPublication(channel, this.#codec ? encode(this.#codec, data) : data, options);
+    const publication = checkPublication(channel, this.#encode(channel, data), options);
     if (this.#isPublishingOff) return 0;
     this.#published.mark();
     if (options.client !== undefined) return publishWithClient(options.client, this.#database, publication);
@@ -171,7 +174,7 @@ export class Bus<Channels extends object = Record<string, unknown>> {
     const publications = messages.map((message: ManyMessage) => {
       messageKeys.check(message);
       const { channel, data, ...own } = message;
-      return checkPublication(channel, this.#codec ? encode(this.#codec, data) : data, {
+      return checkPublication(channel, this.#encode(channel, data), {
         ...own,
         siteId: own.siteId ?? siteId,
       });
@@ -372,6 +375,12 @@ export class Bus<Channels extends object = Record<string, unknown>> {
     this.dispatcher.close();
     await Promise.all([this.#notifications.close(), this.#publisher.drain(drainMs)]);
     await this.#database.close();
+  }
+
+  /** The data as JSON is to hold it, if its schema takes it. */
+  #encode(channel: string, data: unknown): unknown {
+    this.#schemas?.check(channel, data);
+    return this.#codec ? encode(this.#codec, data) : data;
   }
 
   #toMessages<Data>(messages: StoredMessage[]): Message<Data>[] {

@@ -1,5 +1,6 @@
 export type { Id } from './arguments.js';
 export type { DataOf } from './bus/channel-data.js';
+export type { DataSchema } from './bus/schemas.js';
 export type { Bus } from './bus.js';
 export type {
   BusOptions,

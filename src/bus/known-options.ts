@@ -63,4 +63,5 @@ export const busKeys = new KnownKeys<BusOptions>('createBus()', {
   logger: true,
   keepaliveInterval: true,
   codec: true,
+  schemas: true,
 });

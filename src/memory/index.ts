@@ -22,6 +22,7 @@ const memoryBusKeys = new KnownKeys<MemoryBusOptions>('createMemoryBus()', {
   logger: true,
   keepaliveInterval: true,
   codec: true,
+  schemas: true,
 });
 
 /**

@@ -1,0 +1,68 @@
+import { isChannel } from '../arguments.js';
+import { errors } from '../errors.js';
+
+/** What the bus needs of a schema: any library of Standard Schema (https://standardschema.dev) has it. */
+export interface DataSchema {
+  readonly '~standard': { readonly validate: (value: unknown) => SchemaResult | Promise<SchemaResult> };
+}
+
+interface SchemaResult {
+  readonly issues?: readonly SchemaIssue[] | undefined;
+}
+
+interface SchemaIssue {
+  readonly message: string;
+  readonly path?: readonly (PropertyKey | { readonly key: PropertyKey })[] | undefined;
+}
+
+/** Checks data at publish, by schemas for channels and patterns. The data itself is published as it was given. */
+export class Schemas {
+  readonly #schemas: { pattern: string; shape: RegExp; schema: DataSchema }[];
+
+  /** @throws POSTBUS_BAD_OPTION */
+  constructor(schemas: Readonly<Record<string, DataSchema>>) {
+    if (typeof schemas !== 'object' || schemas === null) throw new errors.BAD_OPTION('schemas', 'must be an object');
+    this.#schemas = Object.entries(schemas).map(([pattern, schema]) => {
+      if (typeof schema?.['~standard']?.validate !== 'function') {
+        throw new errors.BAD_OPTION(`schemas[${JSON.stringify(pattern)}]`, 'must be a Standard Schema');
+      }
+      return { pattern, shape: shapeOf(pattern), schema };
+    });
+  }
+
+  /** All schemas whose pattern is that of the channel must take the data. @throws POSTBUS_BAD_DATA */
+  check(channel: string, data: unknown): void {
+    for (const { pattern, shape, schema } of this.#schemas) if (shape.test(channel)) checkBy(schema, pattern, data);
+  }
+}
+
+function checkBy(schema: DataSchema, pattern: string, data: unknown): void {
+  const result = schema['~standard'].validate(data);
+  if (result instanceof Promise) {
+    // Were it to reject, nobody would look after it.
+    result.catch(() => {});
+    throw new errors.BAD_DATA(
+      `the schema of ${pattern} must not be async, because messages are sent in the order of the calls`,
+    );
+  }
+  const [issue] = result.issues ?? [];
+  if (!issue) return;
+  const path = (issue.path ?? []).map((part) => String(typeof part === 'object' ? part.key : part)).join('.');
+  throw new errors.BAD_DATA(`${path === '' ? '' : `${path}: `}${issue.message} (schema of ${pattern})`);
+}
+
+/** `*` stands for one segment, `**` at the end for any number of them. */
+function shapeOf(pattern: string): RegExp {
+  const segments = pattern.split('/');
+  if (!isChannel(pattern) || segments.slice(0, -1).includes('**')) {
+    throw new errors.BAD_OPTION(
+      `schemas[${JSON.stringify(pattern)}]`,
+      'is not a channel or a pattern. ** stands at the end',
+    );
+  }
+  const shapes = segments.map((segment) => {
+    if (segment === '**') return '.*';
+    return segment === '*' ? '[^/]*' : segment.replace(/[\\^$.*+?()[\]{}|]/g, '\\$&');
+  });
+  return new RegExp(`^${shapes.join('/')}$`, 'u');
+}
