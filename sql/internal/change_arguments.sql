@@ -11,7 +11,7 @@ declare
   secured boolean;
 begin
   fault := coalesce(table_fault("table"), case
-    when channel is null or channel = '' or channel ~ '^/?__' then 'channel: must not be empty, nor begin with __ or /__'
+    when channel is null or channel = '' or channel collate "C" ~ '^/?__' then 'channel: must not be empty, nor begin with __ or /__'
     when regexp_replace(channel collate "C", '\{[^{}]+\}', '', 'g') ~ '[{}]' then 'channel: { and } must enclose the name of a column'
     when operations is null or operations = '{}' or not operations collate "C" <@ '{insert,update,delete}' then 'operations: must be some of insert, update and delete'
     when columns = '{}' then 'columns: must name at least one column'

@@ -23,7 +23,17 @@ const samples: Record<string, string> = {
   operations: '{insert}',
   columns: '{id}',
   except_columns: 'null',
-  // Of publish_changes(): columns.
+  // Columns.
+  'channel publish_changes': '/{id}',
+  'channel change_function': '/{id}',
+  'channel change_query': '/{id}',
+  'channel change_channel': '/{id}',
+  'channel column_fault': '/{id}',
+  'site_id publish_changes': 'name',
+  'site_id change_function': 'name',
+  'site_id change_query': 'name',
+  'site_id check_changes': 'name',
+  'site_id column_fault': 'name',
   'user_ids text': 'name',
   'group_ids text': 'null',
   role: 'postgres',
@@ -80,7 +90,7 @@ t.test('every function does the same for text of any collation, byte by byte', a
     create collation blind (provider = icu, locale = 'und-u-ks-level1', deterministic = false);
     create collation turkish (provider = icu, locale = 'tr');
     create collation other (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
-    create table orders (id int primary key, name text);
+    create table orders (id int primary key, name text, "ID" int, "NAME" text);
     select message_bus.publish('/i', '1'), message_bus.publish('/I', '1', site_id => 'i'), message_bus.publish('/global/i', '1')`);
   const session = await openSession(t, url);
   await session.client.query('set search_path = message_bus, public');
@@ -98,6 +108,7 @@ t.test('every function does the same for text of any collation, byte by byte', a
       return `message_bus.${name}(${parameters
         .map((parameter) => {
           const sample =
+            samples[`${parameter.name} ${name}`] ??
             samples[`${parameter.name} ${parameter.type}`] ??
             samples[parameter.name] ??
             samples[parameter.type] ??
