@@ -53,8 +53,15 @@ function prepare(bus: Bus, migrates: boolean): Promise<void> {
 function isLate(error: unknown, migrates: boolean): boolean {
   if (error instanceof errors.NO_SCHEMA) return !migrates;
   return (
-    error instanceof errors.NO_SERVER ||
+    (error instanceof errors.NO_SERVER && !isRefusedByTls(error.cause)) ||
     error instanceof errors.CONNECTION_LOST ||
     error instanceof errors.TOO_MANY_CONNECTIONS
   );
+}
+
+/** A server that is there: without TLS, or with a certificate that is not trusted. No time mends that. */
+function isRefusedByTls(cause: unknown): boolean {
+  if (!(cause instanceof Error)) return false;
+  const code = 'code' in cause ? String(cause.code) : '';
+  return /CERT|^UNABLE_TO_/.test(code) || /does not support SSL/.test(cause.message);
 }

@@ -124,7 +124,8 @@ t.test('what cannot be served', async (t) => {
 
 t.test('warnings of packages come as one line of JSON: sslmode=require makes pg print several', async (t) => {
   const { url } = await createDatabase(t);
-  const env = { DATABASE_URL: `${url}?sslmode=require`, WAIT_FOR_DATABASE: '0' };
+  // It is not waited for: the server is there.
+  const env = { DATABASE_URL: `${url}?sslmode=require`, WAIT_FOR_DATABASE: '3600' };
   for (const args of [[], ['--workers', '2']]) {
     const { code, stderr } = await run(t, ['serve', ...args], { env });
     t.equal(code, 1, 'the server of the tests has no TLS');
