@@ -1,7 +1,8 @@
 -- The argument checks, one place for publish() and publish_many(). Each is a plain expression, so that it is
 -- inlined where it is used; check_message() finds the words when one of them does not hold.
+-- Names that begin with __ or /__ are the bus's own. A lookahead in the pattern would double its time.
 create or replace function is_channel(channel text) returns boolean language sql immutable
-return (length(channel) <= 255 and channel ~ '^(?!/?__)[^\u0001-\u001f\u007f-\u009f]+$') is true;
+return (length(channel) <= 255 and channel ~ '^[^\u0001-\u001f\u007f-\u009f]+$' and not starts_with(channel, '__') and not starts_with(channel, '/__')) is true;
 
 create or replace function is_site(site_id text) returns boolean language sql immutable
 return site_id is null or (site_id <> '' and length(site_id) <= 255 and site_id !~ '[\u0001-\u001f\u007f-\u009f]');
