@@ -179,6 +179,11 @@ export const errors = {
     'The pool or PGlite that this bus was given has been ended. Close the bus first, then what it was given.',
     503,
   ),
+  IN_TRANSACTION: createError<[number]>(
+    'POSTBUS_IN_TRANSACTION',
+    'Nothing was done: for %s ms a transaction was open on the PGlite that the application shares with the bus. End it first; or publish in it, by SQL.',
+    503,
+  ),
   NO_PGLITE: createError<[]>(
     'POSTBUS_NO_PGLITE',
     'The bus in memory needs the package @electric-sql/pglite: npm install --save-dev @electric-sql/pglite',

@@ -53,7 +53,8 @@ export const valueWriters: Record<number, (value: unknown) => string> = Object.f
   Object.keys(results).map((oid) => [oid, writeValue]),
 );
 
-function writeValue(value: unknown): string {
+/** A value as the text that Postgres reads. */
+export function writeValue(value: unknown): string {
   if (!Array.isArray(value)) return String(value);
   const items = value.map((item) => (item == null ? 'NULL' : `"${String(item).replace(/["\\]/g, '\\$&')}"`));
   return `{${items.join(',')}}`;

@@ -8,7 +8,7 @@ import type { PgliteDatabase } from './pglite-session.js';
 export type { Bus } from '../bus.js';
 export type { PgliteDatabase } from './pglite-session.js';
 
-export interface MemoryBusOptions extends Omit<BusOptions, keyof DatabaseOptions> {
+export interface MemoryBusOptions extends Omit<BusOptions, Exclude<keyof DatabaseOptions, 'queryTimeout'>> {
   /**
    * A PGlite to share, with other buses or with the application. It is not closed by close(). Default: one of its own, in
    * memory.
@@ -21,6 +21,7 @@ const memoryBusKeys = new KnownKeys<MemoryBusOptions>('createMemoryBus()', {
   schema: true,
   logger: true,
   keepaliveInterval: true,
+  queryTimeout: true,
   codec: true,
   schemas: true,
 });

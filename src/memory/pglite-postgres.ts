@@ -3,35 +3,44 @@ import type { QueryResultRow } from 'pg';
 import { migrate } from '../database/migrate.js';
 import type { ListeningConnection, Postgres, Query, RunStatement } from '../database/postgres.js';
 import { inTransaction, type PgliteDatabase, queryOptions } from './pglite-session.js';
+import { SharedPglite } from './shared-pglite.js';
 import { startPglite } from './start-pglite.js';
+
+// Of a migration, and of a connection that listens.
+const transactionTimeoutMs = 30_000;
 
 /** Postgres inside the process: one session, that does one thing at a time. Migrated before it is first used. */
 export class PglitePostgres implements Postgres {
   readonly #schema: string;
-  readonly #given: PgliteDatabase | undefined;
+  readonly #shared: SharedPglite | undefined;
   #starting: Promise<PgliteDatabase> | undefined;
 
   constructor(schema: string, given: PgliteDatabase | undefined) {
     this.#schema = schema;
-    this.#given = given;
+    this.#shared = given && new SharedPglite(given);
   }
 
-  async query<Row extends QueryResultRow>({ text, values }: Query): Promise<Row[]> {
+  async query<Row extends QueryResultRow>({ text, values, timeout }: Query): Promise<Row[]> {
     const pglite = await this.#ready();
     // It answers without a turn of the event loop: a program that awaits query after query would let nobody else run.
     await turn();
+    if (this.#shared) return this.#shared.query<Row>(text, values, timeout);
     return (await pglite.query<Row>(text, values, queryOptions)).rows;
   }
 
   async transaction(run: (statement: RunStatement) => Promise<void>): Promise<void> {
-    await inTransaction(await this.#ready(), run);
+    const pglite = await this.#ready();
+    await (this.#shared ? this.#shared.transaction(run, transactionTimeoutMs) : inTransaction(pglite, run));
   }
 
   newListeningConnection(): ListeningConnection {
     let unlisten = async () => {};
     return {
       listen: async (channel, onPayload) => {
-        unlisten = await (await this.#ready()).listen(channel, onPayload);
+        const pglite = await this.#ready();
+        unlisten = await (this.#shared
+          ? this.#shared.listen(channel, onPayload, transactionTimeoutMs)
+          : pglite.listen(channel, onPayload));
       },
       // It comes in with the query that sends it.
       ask: async () => {},
@@ -42,7 +51,8 @@ export class PglitePostgres implements Postgres {
   }
 
   async close(): Promise<void> {
-    if (this.#given) return;
+    this.#shared?.close();
+    if (this.#shared) return;
     // One that did not start has told so to those who wanted to use it.
     const pglite = await this.#starting?.catch(() => undefined);
     await pglite?.close();
@@ -54,9 +64,9 @@ export class PglitePostgres implements Postgres {
   }
 
   async #start(): Promise<PgliteDatabase> {
-    const given = this.#given;
-    if (!given) return startPglite(this.#schema);
-    await migrate((run) => inTransaction(given, run), this.#schema);
-    return given;
+    const shared = this.#shared;
+    if (!shared) return startPglite(this.#schema);
+    await migrate((run) => shared.transaction(run, transactionTimeoutMs), this.#schema);
+    return shared.pglite;
   }
 }

@@ -17,6 +17,8 @@ interface PgliteQueryOptions {
 export interface PgliteDatabase extends PgliteSession {
   transaction<Result>(run: (transaction: PgliteSession) => Promise<Result>): Promise<Result>;
   listen(channel: string, onPayload: (payload: string) => void): Promise<() => Promise<void>>;
+  isInTransaction?(): boolean;
+  readonly ENV?: { PGUSER?: string } | undefined;
   close(): Promise<void>;
 }
 

@@ -1,0 +1,111 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import pg from 'pg';
+import type { RunStatement } from '../database/postgres.js';
+import { writeValue } from '../database/result-types.js';
+import { errors } from '../errors.js';
+import { inTransaction, type PgliteDatabase, queryOptions } from './pglite-session.js';
+
+const pollMs = 5;
+/** Whose session it is. After `set session authorization` its default is not that. */
+const bootstrapUser = 'postgres';
+/** Thrown before anything is done, if the application has a transaction open. */
+const busy = new Error('a transaction of the application is open');
+
+/**
+ * A PGlite of the application. It has one session for everybody, so what the application leaves there would meet the queries
+ * of the bus: a transaction that is open, a role, a search path, timeouts, a default of read-only. The queries of the bus wait for
+ * the end of the transaction, because they would be undone with it, and bring settings of their own.
+ */
+export class SharedPglite {
+  #isClosed = false;
+
+  constructor(readonly pglite: PgliteDatabase) {}
+
+  /** `timeoutMs`: how long to wait for a transaction of the application. @throws POSTBUS_IN_TRANSACTION */
+  async query<Row>(text: string, values: readonly unknown[], timeoutMs: number): Promise<Row[]> {
+    // Statements that are sent together are one transaction, to which the settings belong.
+    const statements = `${this.#settings()};${withValues(text, values)}`;
+    const results = await this.#onceFree(() => this.pglite.exec(statements, this.#options()), timeoutMs);
+    return results.at(-1)?.rows ?? [];
+  }
+
+  async transaction(run: (statement: RunStatement) => Promise<void>, timeoutMs: number): Promise<void> {
+    await this.query('select', [], timeoutMs);
+    await inTransaction(this.pglite, async (statement) => {
+      await statement(this.#settings());
+      await run(statement);
+    });
+  }
+
+  async listen(channel: string, onPayload: (payload: string) => void, timeoutMs: number): Promise<() => Promise<void>> {
+    // In a transaction that is rolled back it would be undone. What PGlite does after it is to note who listens.
+    await this.query(`listen ${pg.escapeIdentifier(channel)}`, [], timeoutMs);
+    return this.pglite.listen(channel, onPayload);
+  }
+
+  /** Nobody waits any more. */
+  close(): void {
+    this.#isClosed = true;
+  }
+
+  async #onceFree<Result>(run: () => Promise<Result>, timeoutMs: number): Promise<Result> {
+    const latest = performance.now() + timeoutMs;
+    for (;;) {
+      try {
+        return await run();
+      } catch (error) {
+        if (error !== busy) throw error;
+      }
+      if (this.#isClosed) throw new errors.CLOSED();
+      if (performance.now() >= latest) throw new errors.IN_TRANSACTION(Math.round(timeoutMs));
+      // PGlite does not tell when a transaction ends.
+      await delay(pollMs);
+    }
+  }
+
+  /**
+   * Between a look at the session and a query, others may begin a transaction. PGlite reads the option `blob` once it is the
+   * turn of the query: that is when we look.
+   */
+  #options() {
+    const { pglite } = this;
+    let hasLooked = false;
+    return {
+      ...queryOptions,
+      get blob(): undefined {
+        if (!hasLooked && pglite.isInTransaction?.()) throw busy;
+        hasLooked = true;
+        return undefined;
+      },
+    };
+  }
+
+  /** As they are at the start of a PGlite; `username` is one of its options. */
+  #settings(): string {
+    const role = this.pglite.ENV?.PGUSER;
+    return [
+      'set transaction isolation level read committed, read write',
+      `set local session authorization ${bootstrapUser}`,
+      `set local role ${role === undefined ? 'none' : pg.escapeIdentifier(role)}`,
+      'set local search_path = pg_catalog, pg_temp',
+      'set local statement_timeout = 0',
+      'set local lock_timeout = 0',
+      'set local session_replication_role = origin',
+    ].join(';');
+  }
+}
+
+/** A query with its values in it, because Postgres takes none if it is sent several statements. */
+function withValues(text: string, values: readonly unknown[]): string {
+  return text.replace(/"(?:[^"]|"")*"|'(?:[^']|'')*'|\$(\d+)/g, (part, number) => {
+    if (number === undefined) return part;
+    const value = values[Number(number) - 1];
+    return value === null || value === undefined ? 'null' : literal(writeValue(value));
+  });
+}
+
+function literal(text: string): string {
+  // It would end the statement. Nothing that Postgres takes has one.
+  if (text.includes('\0')) throw new errors.QUERY_FAILED('invalid byte sequence for encoding "UTF8": 0x00');
+  return pg.escapeLiteral(text);
+}
