@@ -46,6 +46,11 @@ export const errors = {
   ),
   BAD_ID: createError<[string, string]>('POSTBUS_BAD_ID', '%s: %s is not a message id. Give a whole number.', 400),
   BAD_OPTION: createError<[string, string]>('POSTBUS_BAD_OPTION', '%s: %s.', 500),
+  REGISTERED_TWICE: createError<[]>(
+    'POSTBUS_REGISTERED_TWICE',
+    'The plugin is registered already in this application, or around this scope. Register it once; for another bus, register each in a scope of its own: app.register(async (scope) => scope.register(postbus, { bus })).',
+    500,
+  ),
 
   // Polls
   BAD_CLIENT_ID: createError<[number]>('POSTBUS_BAD_CLIENT_ID', 'client id: must have at most %s characters.', 400),

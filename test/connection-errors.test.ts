@@ -2,7 +2,7 @@ import { type AddressInfo, createServer } from 'node:net';
 import pg from 'pg';
 import t, { type Test } from 'tap';
 import { codedError } from '../src/database/coded-error.js';
-import type { Bus } from '../src/index.js';
+import { type Bus, createBus } from '../src/index.js';
 import { startBlackHole } from './helpers/black-hole.js';
 import { openBus } from './helpers/bus.js';
 import { createDatabase } from './helpers/database.js';
@@ -137,8 +137,54 @@ t.test('TLS that fails', async (t) => {
   await expectEach(t, url, { code: 'POSTBUS_NO_SERVER', message: /the connection string/ });
   for (const code of ['DEPTH_ZERO_SELF_SIGNED_CERT', 'CERT_HAS_EXPIRED', 'ERR_TLS_CERT_ALTNAME_INVALID']) {
     const error = Object.assign(new Error('not trusted'), { code });
-    t.match(codedError(error, 'message_bus'), { code: 'POSTBUS_NO_SERVER', message: /not trusted/ });
+    t.match(codedError(error, 'message_bus'), { code: 'POSTBUS_NO_SERVER', message: /not trusted.*sslrootcert=/ });
   }
+});
+
+t.test('files of TLS that cannot be used are told of when the bus is made, without the password', (t) => {
+  const folder = t.testdir({
+    'no.pem': 'nonsense',
+    'ca.pem': '-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n',
+  });
+  const cases: Record<string, RegExp> = {
+    'sslmode=verify-full&sslrootcert=/not/there.pem': /in sslrootcert that cannot be read \(ENOENT.*there\.pem/,
+    'sslcert=/not/there.pem': /in sslcert that cannot be read/,
+    'sslkey=/not/there.pem': /in sslkey that cannot be read/,
+    [`sslrootcert=${folder}`]: /in sslrootcert that cannot be read \(EISDIR/,
+    [`sslrootcert=${folder}/no.pem`]: /TLS does not take/,
+    [`sslrootcert=${folder}/ca.pem`]: /TLS does not take/,
+    [`sslkey=${folder}/no.pem`]: /TLS does not take/,
+    'sslmode=verify-ca&uselibpqcompat=true': /verify-ca, which needs .* sslrootcert=/,
+  };
+  for (const [query, message] of Object.entries(cases)) {
+    const url = `postgres://a:se%2Fcret@127.0.0.1:1/a?${query}`;
+    const error = { code: 'POSTBUS_BAD_OPTION', message };
+    t.throws(() => createBus({ connectionString: url }), error, query);
+    t.throws(
+      () => createBus({ listenConnectionString: url }),
+      { ...error, message: /^listenConnectionString: / },
+      query,
+    );
+    try {
+      createBus({ connectionString: url });
+    } catch (error) {
+      t.notMatch(String(error), /se(%2F|\/)cret/);
+    }
+  }
+  t.end();
+});
+
+t.test('a role that may not create schemas is told which statement the owner of the database has to run', async (t) => {
+  const database = await createDatabase(t, { migrated: false });
+  const { role, url } = await createRole(t, database);
+  const bus = openBus(t, url);
+  const error: unknown = await bus.migrate().catch((error: unknown) => error);
+  t.match(error, { code: 'POSTBUS_NO_PERMISSION' });
+  const [statement = ''] = /create schema "message_bus" authorization "[^"]+"/.exec(String(error)) ?? [];
+  t.ok(statement.includes(role), String(error));
+  await database.query(statement);
+  await bus.migrate();
+  t.equal(await bus.publish('/a', 1), 1);
 });
 
 t.test('a database that does not exist', async (t) => {

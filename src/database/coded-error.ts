@@ -51,6 +51,7 @@ function translate(error: unknown, schema: string): Error {
       if (/^Cannot use a pool after calling end|^PGlite is clos/.test(error.message)) return new errors.POOL_ENDED();
       // Of pg itself, before it has asked.
       if (/password must be a string/.test(message)) return new errors.BAD_CREDENTIALS('it wants a password');
+      if (isUntrusted(error)) return new errors.NO_SERVER(`${message} (${trustHint})`);
       if (isUnreachable(error)) return new errors.NO_SERVER(message);
       return isLoss(error) ? new errors.CONNECTION_LOST(message) : error;
     case '28P01':
@@ -142,6 +143,16 @@ const unreachable = new Set([
 
 // Codes of Node and OpenSSL for certificates that are not trusted, and for talk that is no TLS.
 const tlsFailure = /CERT|^ERR_(SSL|TLS)_|^UNABLE_TO_|^EPROTO$/;
+
+// Codes of OpenSSL's verification, and of Node's for a certificate of another host.
+const untrusted = /^(UNABLE_TO_|SELF_SIGNED_|DEPTH_ZERO_|CERT_|ERR_TLS_CERT_)/;
+const trustHint =
+  'TLS does not trust the server: name the file of its CA in the connection string, sslrootcert=/path/ca.pem, and the host that is in its certificate';
+
+function isUntrusted(error: unknown): boolean {
+  if (error instanceof AggregateError) return error.errors.some(isUntrusted);
+  return error instanceof Error && 'code' in error && typeof error.code === 'string' && untrusted.test(error.code);
+}
 
 function isUnreachable(error: unknown): boolean {
   if (error instanceof AggregateError) return error.errors.some(isUnreachable);

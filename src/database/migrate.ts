@@ -74,6 +74,7 @@ async function migrateIn(
   refuseNewer(state, schema, sql);
   if (state.owner === null) {
     refuseReadOnly(state, schema);
+    await refuseWithoutCreate(statement, schema, state);
     await statement(createSchema(schema));
     state = await readState(statement, schema, sql);
   }
@@ -134,6 +135,16 @@ async function isCurrent(
 ): Promise<boolean> {
   if (record?.digest !== digestOf(sql, schema) || record.functions !== functions || isOpen) return false;
   return (await schemaDamage(statement, schema)).length === 0;
+}
+
+/** Of a new schema only. Many hosts let the application's role create nothing in the database: its owner has to. */
+async function refuseWithoutCreate(statement: RunStatement, schema: string, { role }: SchemaState): Promise<void> {
+  const [row] = await statement<{ may: boolean }>(`select has_database_privilege(current_database(), 'CREATE') as may`);
+  if (row?.may) return;
+  const [name, owner] = [pg.escapeIdentifier(schema), pg.escapeIdentifier(role)];
+  throw new errors.NO_PERMISSION(
+    `${owner} may not create schemas in this database. Let the owner of the database run: create schema ${name} authorization ${owner}; then migrate again`,
+  );
 }
 
 function refuseReadOnly({ isReadOnly }: SchemaState, schema: string): void {

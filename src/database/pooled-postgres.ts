@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { Socket } from 'node:net';
 import pg from 'pg';
 import { errors } from '../errors.js';
+import { checkConnectionString } from './connection-string.js';
 import { PgListeningConnection } from './pg-listening-connection.js';
 import { PoolQueries } from './pool-queries.js';
 import type { ListeningConnection, Postgres, Query, RunStatement } from './postgres.js';
@@ -34,20 +35,6 @@ export interface DatabaseOptions {
 const closeGraceMs = 500;
 /** The longest that a timer of Node can wait. */
 const maxTimeoutMs = 2_147_483_647;
-
-/** pg would complain of it at the first connection, in the words of its URL parser. @throws POSTBUS_BAD_OPTION */
-function checkConnectionString(connectionString: unknown, option: 'connectionString' | 'listenConnectionString'): void {
-  if (connectionString === undefined) return;
-  try {
-    if (typeof connectionString === 'string' && connectionString !== '') {
-      new pg.Client({ connectionString });
-      return;
-    }
-  } catch {
-    // It holds the password, so it is not repeated.
-  }
-  throw new errors.BAD_OPTION(option, 'must be a URL such as postgres://user:password@host:5432/database');
-}
 
 /**
  * An address that is undefined was forgotten in most cases, such as a DATABASE_URL that is not set. pg would connect to whatever

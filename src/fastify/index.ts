@@ -43,6 +43,7 @@ const headers = {
 /** Serves polls of the message_bus protocol, and decorates the application with the bus. */
 async function postbus(app: FastifyInstance, options: PostbusOptions): Promise<void> {
   const settings = toSettings(options);
+  if (app.hasDecorator('messageBus')) throw new errors.REGISTERED_TWICE();
   app.decorate('messageBus', settings.bus);
   // In a scope of their own: body parsers, errors and hooks do not reach the application's routes.
   const { scope } = settings;

@@ -1,0 +1,53 @@
+import { X509Certificate } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { createSecureContext } from 'node:tls';
+import pg from 'pg';
+import { errors } from '../errors.js';
+
+type Option = 'connectionString' | 'listenConnectionString';
+
+/** pg would complain of it at the first connection, in the words of its URL parser. @throws POSTBUS_BAD_OPTION */
+export function checkConnectionString(connectionString: unknown, option: Option): void {
+  if (connectionString === undefined) return;
+  if (typeof connectionString === 'string') checkFiles(connectionString, option);
+  try {
+    if (typeof connectionString === 'string' && connectionString !== '') {
+      new pg.Client({ connectionString });
+      return;
+    }
+  } catch (error) {
+    // What pg says of the address may hold the password, so it is not repeated.
+    if (error instanceof Error && /requires specifying a CA/.test(error.message))
+      throw new errors.BAD_OPTION(
+        option,
+        'has sslmode=verify-ca, which needs the file of a CA: sslrootcert=/path/ca.pem',
+      );
+  }
+  throw new errors.BAD_OPTION(option, 'must be a URL such as postgres://user:password@host:5432/database');
+}
+
+/** Files of TLS that a URL names: pg reads them when it parses the URL, and TLS fails with what is no certificate. */
+function checkFiles(connectionString: string, option: Option): void {
+  if (!URL.canParse(connectionString)) return;
+  const { searchParams } = new URL(connectionString);
+  const files: Record<string, string> = {};
+  for (const parameter of ['sslrootcert', 'sslcert', 'sslkey']) {
+    const path = searchParams.get(parameter);
+    if (!path) continue;
+    try {
+      files[parameter] = readFileSync(path, 'utf8');
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      throw new errors.BAD_OPTION(option, `names a file in ${parameter} that cannot be read (${reason})`);
+    }
+  }
+  const { sslrootcert: ca, sslcert: cert, sslkey: key } = files;
+  try {
+    // TLS would leave out what is no certificate, and then trust no server.
+    if (ca !== undefined) new X509Certificate(ca);
+    createSecureContext({ ...(ca && { ca }), ...(cert && { cert }), ...(key && { key }) });
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new errors.BAD_OPTION(option, `names certificates or a key that TLS does not take (${reason})`);
+  }
+}
