@@ -29,7 +29,7 @@ t.test('a role that may only publish can do that, and read nothing', async (t) =
 
   const functions = await database.query<{ name: string; call: string; may: boolean }>(
     `select p.oid::regprocedure::text as name, has_function_privilege($1, p.oid, 'execute') as may,
-      format('select %s(%s)', p.oid::regproc, (select string_agg(format('null::%s', format_type(a, null)), ', ') from unnest(p.proargtypes) a)) as call
+      format('select %s(%s)', p.oid::regproc, (select string_agg(format('null::%s', replace(format_type(a, null), 'anycompatiblearray', 'int')), ', ') from unnest(p.proargtypes) a)) as call
     from pg_proc p where p.pronamespace = 'message_bus'::regnamespace`,
     [role],
   );
