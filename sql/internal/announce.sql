@@ -30,7 +30,7 @@ begin
   end if;
   select s.clear_every, s.notify_channel, s.notify_key, (new.message_id % c.ring_size)::int, channel_head(c, s),
       microseconds(coalesce(new.expires_at, new.published_at + make_interval(secs => s.max_backlog_age))),
-      -- What is larger, publish() has measured, or its text is too long for a notification. Here, because to make 90 MB of text of
+      -- Larger data have been measured by publish(), or have no room in a notification. Made here, because to make 90 MB of text of
       -- 8 kB takes seconds, for which nobody should have the turn.
       least(7900, s.max_data_size), case when pg_column_size(new.data) < 8000 then new.data::text else '' end
     into every, notify_channel, notify_key, place, head, expires, room, as_text from channels c cross join settings s where c.id = new.channel_id;

@@ -41,7 +41,7 @@ return (
   from pg_attribute a join pg_type t on t.oid = a.atttypid where a.attrelid = "table" and a.attname = column_name
 );
 
--- What numbers the rows in the transition tables: a name that no column has.
+-- The name of the column that numbers the rows of the transition tables: one that the table does not have.
 create or replace function change_number("table" regclass) returns text language sql stable
 return (
   select n.name from (select concat_ws(' ', 'row number', nullif(i, 1)) as name, i from generate_series(1, 1601) i) n

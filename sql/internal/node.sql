@@ -185,7 +185,7 @@ begin
     if c.id is not null and (r.after_id < -1 or r.after_id between 0 and c.last_id - 1) then
       start := greatest(case when r.after_id < 0 then c.last_id + r.after_id + 1 else r.after_id end, first_id - 1);
       up_to := least(start + 10000, last_id);
-      -- What the query reckons costs less than what the loop does. But it is some rows ahead, so it makes no text.
+      -- A query computes at less cost than a loop does. But it runs some rows ahead of the loop, so it makes no text.
       for m in
         select t.message_id, t.global_id, t.user_ids, t.group_ids, t.client_ids, t.data,
           microseconds(coalesce(t.expires_at, t.published_at + make_interval(secs => s.max_backlog_age))) as expires,

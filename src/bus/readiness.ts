@@ -63,7 +63,7 @@ export class Readiness {
     return this.#last;
   }
 
-  /** Whether the schema, of a newer version perhaps, has all that this version and its applications call. */
+  /** True if the schema has all that this version and its applications call; it may be of a newer version. */
   async isServed(): Promise<boolean> {
     const { publicFunctionNames } = await this.#loadSql();
     return this.#probe([...new Set([...nodeFunctions, ...publicFunctionNames])]).then(

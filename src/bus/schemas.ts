@@ -1,7 +1,7 @@
 import { isChannel } from '../arguments.js';
 import { errors } from '../errors.js';
 
-/** What the bus needs of a schema: any library of Standard Schema (https://standardschema.dev) has it. */
+/** The part of Standard Schema (https://standardschema.dev) that the bus uses. */
 export interface DataSchema {
   readonly '~standard': { readonly validate: (value: unknown) => SchemaResult | Promise<SchemaResult> };
 }

@@ -7,7 +7,7 @@ export interface AjaxRequest {
   getResponseHeader?(name: string): string | null;
 }
 
-/** What a page's `ajax` is called with: what the original's client asks of `jQuery.ajax`. */
+/** The argument of a page's `ajax`: the settings that the original's client gives to `jQuery.ajax`. */
 export interface AjaxOptions {
   url: string;
   type: 'POST';
@@ -17,7 +17,7 @@ export interface AjaxOptions {
   dataType: 'text' | 'json';
   headers: Record<string, string>;
   messageBus: {
-    /** Whether the poll may be answered by a stream. */
+    /** True if the poll may be answered by a stream. */
     chunked: boolean;
     /** Has the request hand over a stream while it comes in. */
     onProgressListener(xhr: AjaxRequest & { onprogress?: unknown }): () => void;

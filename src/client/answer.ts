@@ -64,7 +64,7 @@ function parse(json: string): [WireMessage[], Error?] {
   return [messages, new Error(`the answer is not of a message bus: ${json.slice(0, 100)}`)];
 }
 
-/** Whether ids are ids: a client that took others for its positions would be lost. Some servers send messages without. */
+/** True if the ids can be positions: a client that took other values for its position would be lost. Some servers send messages without ids. */
 function isMessage(message: WireMessage | null): boolean {
   const { channel, message_id, data } = Object(message);
   const ids = channel === '/__status' ? Object.values(Object(data)) : [message_id ?? 0];

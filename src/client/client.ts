@@ -220,7 +220,7 @@ export class MessageBusClient extends ClientSettings {
     try {
       await poll.send(this.clientId, ++this.#polls, (messages, isOver) => {
         this.#receive(messages, poll.positions);
-        // What came at the end is handed over when the next poll is planned: callbacks see the client between two polls.
+        // The last messages are handed over when the next poll is planned, because callbacks expect the client between two polls.
         if (!isOver) this.#handOver();
       });
     } catch (error) {

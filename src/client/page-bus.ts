@@ -8,7 +8,7 @@ export type { Ajax, AjaxOptions, AjaxRequest } from './ajax.js';
 /** The client of a page, whose requests may go by a function in the way of `jQuery.ajax`. */
 export class PageBus extends MessageBusClient {
   #ajax: Ajax | undefined;
-  /** What sends the polls, unless the page has assigned another `fetch`. */
+  /** Sends the polls, unless the page has assigned another `fetch`. */
   #sender = this.fetch;
 
   constructor() {

@@ -34,7 +34,7 @@ export class Poll {
   isGivenUp = false;
   #bytes = 0;
   #watchdog: Timer | undefined;
-  /** What was wrong with the stream before any frame of it made sense. */
+  /** The fault of a stream of which no frame has made sense yet. */
   #fault: Error | undefined;
   readonly #startedAt = performance.now();
   readonly #controller = new AbortController();
@@ -147,7 +147,7 @@ function reportFrame(fault: Error): void {
   console.warn('MessageBus: a part of a stream was left out.', fault);
 }
 
-/** What is undefined would be sent as that word. */
+/** Without undefined values, which would be sent as the word "undefined". */
 function definedOf(headers: ClientSettings['headers']): Record<string, string> {
   const defined: Record<string, string> = {};
   for (const [name, value] of Object.entries(headers)) if (value != null) defined[name] = value;

@@ -16,7 +16,7 @@ export function checkConnectionString(connectionString: unknown, option: Option)
       return;
     }
   } catch (error) {
-    // What pg says of the address may hold the password, so it is not repeated.
+    // The message of pg may hold the password, so it is not repeated.
     if (error instanceof Error && /requires specifying a CA/.test(error.message))
       throw new errors.BAD_OPTION(
         option,

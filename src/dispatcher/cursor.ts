@@ -6,7 +6,7 @@ export interface Sink {
   /** The next messages, in order, as far as they can still be read; the cursor stands after the last of them. */
   onBatch(cursor: Cursor, batch: Batch): void;
   /**
-   * Whether it has enough. A start then ends with what was read so far, and the cursor does not become live; a live cursor that
+   * True if it has enough. A start then ends with what was read so far, and the cursor does not become live; a live cursor that
    * would have more falls behind. Either goes on from where it stands with another start().
    */
   isFull?(): boolean;
@@ -15,7 +15,7 @@ export interface Sink {
    * has missed; what it knows may have been undone.
    */
   onMovedBack(cursor: Cursor): void;
-  /** What was there at the start has been handed over, and the cursor is live; or the sink is full. */
+  /** All that was there at the start has been handed over, and the cursor is live; or the sink is full. */
   onStarted(cursor: Cursor): void;
   /** The start failed, or the bus was closed; the cursor is closed. */
   onFailed(cursor: Cursor, error: unknown): void;

@@ -171,7 +171,7 @@ export class Feed {
     this.flush();
     this.#stand(lastId);
     this.source.forget();
-    // What is held may have come since, too.
+    // Messages that are held may have come since, too.
     if (this.#early) this.catchUp();
     this.#early = undefined;
     for (const cursor of this.cursors) cursor.moveBack(lastId);

@@ -6,7 +6,7 @@ import { emptyFrame, type Frame } from '../frame.js';
 export interface Answer {
   /** The first thing that the client is told; `parked` if more may follow. A stream calls `onSent` when all of it has left. */
   begin(frame: Frame, parked: boolean, onSent?: () => void): void;
-  /** What follows; returns whether the poll goes on to wait. */
+  /** Sends the next messages; returns true if the poll goes on to wait. */
   more(frame: Frame, onSent?: () => void): boolean;
   /** The end of the wait, with nothing new. */
   end(): void;

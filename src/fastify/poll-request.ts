@@ -75,7 +75,7 @@ function collect(entries: Iterable<[string, unknown]>, maxChannels: number): Pol
   return request;
 }
 
-/** What is no id counts as -1: its client is told where the channel is, and has an id then. */
+/** A value that is no id counts as -1: its client is told the last id of the channel, and has an id from then on. */
 function toPosition(value: unknown): number | null {
   return value === null || value === '' ? null : (toInteger(value) ?? -1);
 }

@@ -23,7 +23,7 @@ export interface PollOptions {
    * with all that was acknowledged before it came.
    */
   share: Share;
-  /** Whether its client takes a stream: all pages of a backlog, and then what comes while it waits. */
+  /** True if its client takes a stream: all pages of a backlog, and then the messages that come while it waits. */
   streaming: boolean;
   answer: Answer;
   /** Called when the poll begins to wait; what it answers, when it no longer does. */
@@ -61,7 +61,7 @@ export class Poll implements Sink {
    * would poll without a pause.
    */
   #denied: string | undefined;
-  /** What waits for the rest of its page, or for the end of this turn. */
+  /** Messages that wait for the rest of their page, or for the end of this turn. */
   #out: Batch[] = [];
   /** Characters of the page that is gathered, or is on its way. */
   #outLength = 0;

@@ -13,7 +13,7 @@ interface PgliteQueryOptions {
   serializers: Record<number, (value: unknown) => string>;
 }
 
-/** What the bus uses of a PGlite. Its own types do not compile everywhere: they need those of Emscripten. */
+/** The methods of a PGlite that the bus uses. Its own types do not compile everywhere: they need those of Emscripten. */
 export interface PgliteDatabase extends PgliteSession {
   transaction<Result>(run: (transaction: PgliteSession) => Promise<Result>): Promise<Result>;
   listen(channel: string, onPayload: (payload: string) => void): Promise<() => Promise<void>>;

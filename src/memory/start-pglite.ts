@@ -27,7 +27,7 @@ async function moveTo(pglite: PgliteDatabase, schema: string): Promise<void> {
   await migrate((run) => inTransaction(pglite, run), schema);
 }
 
-/** What the prepared data directory holds is known to everybody: its NOTIFY channel, its key, and which incarnation it is. */
+/** Everybody can read the prepared data directory: its NOTIFY channel, its key and its incarnation. So a bus takes new ones. */
 async function renewSecrets(pglite: PgliteDatabase): Promise<void> {
   await inTransaction(pglite, async (statement) => {
     await statement(`set local search_path = ${preparedSchema}, pg_temp`);

@@ -3,7 +3,7 @@ import type { Database } from '../database/database.js';
 import { errors } from '../errors.js';
 import type { Publication } from '../publication.js';
 
-/** What runs statements in a transaction of the caller's: a client of `pg`, or an adapter to that of a query builder. */
+/** Runs statements in a transaction of the caller's: a client of `pg`, or an adapter to that of a query builder. */
 export interface PublishClient {
   /** Resolves to the rows, or to an object with them. */
   query(text: string, values: unknown[]): PromiseLike<unknown>;
