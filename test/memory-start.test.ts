@@ -61,6 +61,12 @@ t.test('a bus in memory starts from a data directory that was prepared, with sec
   t.equal(secrets.size, 6);
 });
 
+t.test('a bus in memory that nobody closes keeps no process alive', async () => {
+  const memory = new URL('../dist/memory/index.js', import.meta.url);
+  const program = `const { createMemoryBus } = await import('${memory}'); await createMemoryBus().publish('/a', 1);`;
+  await promisify(execFile)(process.execPath, ['--input-type=module', '--eval', program], { timeout: 60_000 });
+});
+
 t.test('a bus in memory with another schema finds no trace of the one that was prepared', async (t) => {
   const { bus, look } = await startBus('x "y"');
   t.match(await look('show wal_segment_size'), { wal_segment_size: '1MB' });

@@ -7,7 +7,11 @@ import { preparedSchema, readPrepared } from './prepared.js';
 export async function startPglite(schema: string): Promise<PgliteDatabase> {
   const [{ PGlite }, tar] = await Promise.all([importPglite(), readPrepared()]);
   if (tar) {
-    const pglite = new PGlite({ loadDataDir: new Blob([tar], { type: 'application/x-tar' }) });
+    const pglite = new PGlite({
+      loadDataDir: new Blob([tar], { type: 'application/x-tar' }),
+      // The data directory comes from a Postgres that runs. The timer that reports on a long recovery would keep the process alive.
+      startParams: [...PGlite.defaultStartParams, '-c', 'log_startup_progress_interval=0'],
+    });
     try {
       await pglite.waitReady;
       if (schema === preparedSchema) await renewSecrets(pglite);
