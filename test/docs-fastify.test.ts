@@ -158,7 +158,7 @@ t.test('once in a scope, in as many scopes as one likes', async (t) => {
   t.teardown(() => other.close());
   await other.register(postbus, { bus });
   await t.rejects(async () => other.register(postbus, { bus, prefix: '/again' }), {
-    code: 'FST_ERR_DEC_ALREADY_PRESENT',
+    code: 'POSTBUS_REGISTERED_TWICE',
   });
 });
 

@@ -61,7 +61,7 @@ t.test('a bus in memory starts from a data directory that was prepared, with sec
   t.equal(secrets.size, 6);
 });
 
-t.test('a bus in memory that nobody closes keeps no process alive', async () => {
+t.test('a process ends that has not closed its bus in memory', async () => {
   const memory = new URL('../dist/memory/index.js', import.meta.url);
   const program = `const { createMemoryBus } = await import('${memory}'); await createMemoryBus().publish('/a', 1);`;
   await promisify(execFile)(process.execPath, ['--input-type=module', '--eval', program], { timeout: 60_000 });

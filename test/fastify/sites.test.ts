@@ -20,7 +20,7 @@ const sites = [
   '__proto__',
   'constructor',
 ];
-const local = ['/a', '/A', '/a/', '//a', '/a%2F', '/a%09', '/a ', '/\u00e9', '/e\u0301', '/__proto__', '/one/a'];
+const local = ['/a', '/A', '/a/', '//a', '/a%2F', '/a%09', '/a ', '/\u00e9', '/e\u0301', '/a/__proto__', '/one/a'];
 const nearlyGlobal = ['/global', '/Global/a', '/global%2Fa', '/ global/a', '/../global/a', '//global/a', '/globals/a'];
 const global = ['/global/a', '/global/../a', '/global//a', '/global/__proto__'];
 const channels = [...local, ...nearlyGlobal, ...global];
