@@ -10,7 +10,7 @@ return site_id is null or (site_id <> '' and length(site_id) <= 255 and site_id 
 create or replace function is_target(ids text[]) returns boolean language sql immutable
 return ids is null or (array_ndims(ids) = 1 and array_position(ids, null) is null) is true;
 
--- Whether the ids that a message is meant for have as few bytes as they may. Not inlined: is_message() seldom asks for it.
+-- True if each list of ids has at most 1 MB of text. Not inlined, because is_message() seldom asks for it.
 create or replace function are_short(user_ids text[], group_ids text[], client_ids text[]) returns boolean
 language plpgsql stable
 as $$

@@ -64,7 +64,7 @@ return case when pg_column_size(data) < 5000 and pg_column_compression(data) is 
 create or replace function ids_bytes(ids text[]) returns bigint language sql stable
 return coalesce(octet_length(array_to_string(ids, ',')), 0);
 
--- Whether readable_text() is no more than data::text: up to 5000 bytes have 61 MB of text at most.
+-- True if readable_text() is data::text: up to 5000 bytes have 61 MB of text at most.
 create or replace function has_plain_text(data jsonb, user_ids text[], group_ids text[], client_ids text[]) returns boolean language sql stable
 return pg_column_size(data) < 5000 and pg_column_compression(data) is null and num_nonnulls(user_ids, group_ids, client_ids) = 0;
 
