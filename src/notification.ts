@@ -61,11 +61,22 @@ export function parsePayload(
   return notices;
 }
 
+/** The payload that announce_settings() makes: whoever hears it looks at the database. */
+export function settingsPayload({ version }: SettingsChange, key: Uint8Array): string {
+  const lines = `settings\t${version}`;
+  return `1\t${sign(lines, key).toString('hex')}\n${lines}`;
+}
+
 function isSigned(lines: string, hash: string, key: Uint8Array): boolean {
   const given = Buffer.from(hash, 'hex');
-  const inner = createHash('sha256').update(key).update(lines).digest();
-  const wanted = createHash('sha256').update(key).update(inner).digest();
+  const wanted = sign(lines, key);
   return given.length === wanted.length && timingSafeEqual(given, wanted);
+}
+
+/** As sign_payload() does. */
+function sign(lines: string, key: Uint8Array): Buffer {
+  const inner = createHash('sha256').update(key).update(lines).digest();
+  return createHash('sha256').update(key).update(inner).digest();
 }
 
 /** Undefined where it is no line of a message. */

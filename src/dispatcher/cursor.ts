@@ -166,8 +166,14 @@ export class Cursor {
         if (this.#era !== this.feed.era) continue;
         if (batch.messages.length > 0 && this.sink.isFull?.()) break;
         this.position = upTo;
-        if (asked > lastId) this.sink.onMovedBack(this);
-        else if (upTo !== asked) this.sink.onBatch(this, batch);
+        if (asked > lastId) {
+          this.position = Math.min(lastId, (await this.feed.placeOfReturned()) ?? lastId);
+          if (this.#closed) return;
+          if (this.#era !== this.feed.era) continue;
+          this.sink.onMovedBack(this);
+        } else if (upTo !== asked) {
+          this.sink.onBatch(this, batch);
+        }
         if (this.#closed) return;
         // The feed learnt its last id from a commit: a later read that finds less has found another past.
         if (lastId < before) this.feed.moveBack(lastId, progress);

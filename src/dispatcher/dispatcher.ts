@@ -12,6 +12,8 @@ import { Tails } from './tails.js';
 // Feeds that nobody waits on are kept for so long, for pollers that come back without having to ask the database.
 const idleFeedMs = 120_000;
 const sweepMs = 30_000;
+// Clients in the background wait for about so long between two polls.
+const returnMs = 120_000;
 const maxRetryMs = 2_000;
 // That many cursors are served before other work of the process is looked at.
 const cursorsPerTurn = 256;
@@ -48,11 +50,15 @@ export class Dispatcher {
   });
   readonly #tails = new Tails();
   #sweeper: NodeJS.Timeout | undefined;
+  /** The end of the former past: `seenAt` of beginAnew(), and when that was called, in ms of our clock. */
+  #former: { seenAt: number; endedAt: number } | undefined;
   readonly #unflushed = new Set<Feed>();
   readonly #retries = new Map<NodeJS.Timeout, () => void>();
   readonly #context: FeedContext = {
     connection: () => this.#connection,
     isOff: () => this.isOff,
+    formerlySeenAt: () =>
+      this.#former && performance.now() - this.#former.endedAt < returnMs ? this.#former.seenAt : undefined,
     flushSoon: (feed) => this.#flushSoon(feed),
     used: (feed) => this.#idle.delete(feed),
     idle: (feed) => {
@@ -176,6 +182,7 @@ export class Dispatcher {
   /** The past is another one, see Feed.beginAnew(). Resolves when all who wait have been told where they are. */
   async beginAnew(seenAt: number): Promise<void> {
     this.era++;
+    this.#former = { seenAt, endedAt: performance.now() };
     await Promise.all(this.#forget().map((feed) => feed.beginAnew(seenAt)));
   }
 

@@ -6,6 +6,11 @@ export interface FeedContext {
   connection(): number;
   /** Whether nothing is to be given out, until the next connection. */
   isOff(): boolean;
+  /**
+   * When the former past was last seen, in microseconds of the database's clock; undefined if none has ended of late. Clients
+   * that were between two polls come back with ids of it.
+   */
+  formerlySeenAt(): number | undefined;
   /** Calls the feed's flushSome(), from the end of this turn of the event loop on, until it is done. */
   flushSoon(feed: Feed): void;
   /** The feed has a cursor, opened a moment ago. */

@@ -216,6 +216,17 @@ export class Feed {
     this.catchUp();
   }
 
+  /**
+   * Where a reader goes on who comes with an id beyond the last one: the id is of the former past, or of none. Behind what was
+   * published before that ended, so that nothing since is missed; undefined where no past has ended of late.
+   */
+  async placeOfReturned(): Promise<number | undefined> {
+    const seenAt = this.context.formerlySeenAt();
+    return seenAt === undefined
+      ? undefined
+      : ((await this.source.findPlace(undefined, undefined, seenAt)) ?? undefined);
+  }
+
   async #readUntilLast(): Promise<void> {
     let failures = 0;
     while (this.lastId !== undefined && (this.#catchUpWanted || this.#early)) {

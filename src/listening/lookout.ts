@@ -2,7 +2,7 @@ import type { Database } from '../database/database.js';
 import type { ListeningConnection } from '../database/postgres.js';
 import type { Dispatcher } from '../dispatcher/dispatcher.js';
 import { errors } from '../errors.js';
-import type { Notice } from '../notification.js';
+import { type Notice, settingsPayload } from '../notification.js';
 import { type BusState, Past } from './past.js';
 import { PastWatch } from './past-watch.js';
 
@@ -46,7 +46,7 @@ export class Lookout {
 
   /** Before a connection listens. `seenAt`: see Past; undefined where the past is the one that those who wait know. */
   async prepare(): Promise<{ state: BusState; seenAt: number | undefined }> {
-    const state = await this.#past.ask();
+    const state = await this.#ask();
     if (state === undefined) return this.prepare();
     const seenAt = state.isAnotherPast ? this.#past.seenAt : undefined;
     this.#past.learn(state);
@@ -118,7 +118,7 @@ export class Lookout {
     const hasMissed = this.#hasMissed;
     this.#hasMissed = false;
     try {
-      const state = await this.#past.ask();
+      const state = await this.#ask();
       if (connection === undefined || connection !== this.#connection || state === undefined) return;
       if (state.isAnotherPast) this.options.onChanged(new errors.ANOTHER_PAST());
       else if (!this.#isListeningTo(state)) this.options.onChanged(new errors.KEY_ROTATED());
@@ -132,6 +132,27 @@ export class Lookout {
       this.#hasMissed ||= hasMissed;
       // What else goes wrong, the connection that listens and those who read find out.
       if (connection === this.#connection && error instanceof errors.NO_SCHEMA) this.options.onChanged(error);
+    }
+  }
+
+  /**
+   * Other nodes hear of another past before anybody is told of it here: a client that is put back here and then asks a node that
+   * has not found out is sent what was undone, and what it has already.
+   */
+  async #ask(): Promise<BusState | undefined> {
+    const state = await this.#past.ask();
+    if (state?.isAnotherPast) await this.#tellOthers();
+    return state;
+  }
+
+  async #tellOthers(): Promise<void> {
+    const known = this.#listensTo;
+    if (known === undefined) return;
+    const payload = settingsPayload(known.terms, known.notifyKey);
+    try {
+      await this.options.database.read('select pg_notify($1, $2)', [known.notifyChannel, payload]);
+    } catch {
+      // They look every two seconds, too.
     }
   }
 

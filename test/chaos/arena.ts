@@ -25,6 +25,8 @@ export interface ArenaOptions extends PostgresOptions {
   readonly way?: (postgres: ChaosPostgres) => Promise<() => string>;
   /** Whether publish_later() goes by the relay; by default the seed decides. */
   readonly relay?: boolean;
+  /** Whether each HTTP client keeps to one node, which is not to be killed then; by default each connection goes to any of them. */
+  readonly isSticky?: boolean;
   /** Further ways to publish. */
   readonly ways?: (url: () => string) => readonly Way[];
   /** Mean time, in ms, between two calls of one publisher. */
@@ -59,7 +61,7 @@ export class Arena {
 
   static async open(
     stage: Stage,
-    { nodes = 2, prepare, way, relay, ways, pauseMs = 25, ...options }: ArenaOptions = {},
+    { nodes = 2, prepare, way, relay, isSticky = false, ways, pauseMs = 25, ...options }: ArenaOptions = {},
   ) {
     const postgres = await ChaosPostgres.start(stage, options);
     await prepare?.(postgres);
@@ -82,7 +84,7 @@ export class Arena {
       ways ?? (() => []),
     );
     stage.teardown(() => arena.#stop());
-    await arena.#begin();
+    await arena.#begin(isSticky ? running.map((node) => node.url) : [arena.gateway]);
     return arena;
   }
 
@@ -90,11 +92,11 @@ export class Arena {
     return [...this.nodes, ...this.listeners].map(({ reader }) => reader);
   }
 
-  async #begin(): Promise<void> {
+  async #begin(addresses: readonly string[]): Promise<void> {
     const url = () => this.postgres.url;
     this.listeners.push(
       ...(await subscribeEverywhere(this.bus)),
-      ...startClients(this.gateway, this.stage.random),
+      ...startClients(addresses, this.stage.random),
       startFollower(this.stage, url),
     );
     this.publish();

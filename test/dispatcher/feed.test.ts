@@ -38,6 +38,7 @@ function feedByHand(
       used: () => {},
       idle: () => {},
       idsWentBack: () => {},
+      formerlySeenAt: () => undefined,
       readFailed: async () => false,
     },
   );

@@ -14,8 +14,8 @@ export interface Listener {
   stop(): Promise<void>;
 }
 
-/** HTTP clients of both kinds and of all sorts of users, of no site and of one. */
-export function startClients(url: string, random: Random): Listener[] {
+/** HTTP clients of both kinds and of all sorts of users, of no site and of one; each keeps to one of the addresses. */
+export function startClients(urls: readonly string[], random: Random): Listener[] {
   return clientIds.map((clientId, i) => {
     const siteId = i % 2 === 0 ? null : 'shop';
     const viewer: Viewer = {
@@ -24,7 +24,7 @@ export function startClients(url: string, random: Random): Listener[] {
       groupIds: i % 3 === 0 ? [] : groupIds.slice(0, i % 3),
     };
     const places = allPlaces.filter((place) => place.siteId === siteId || place.channel.startsWith('/global/'));
-    const options: ClientOptions = { url, viewer, siteId, places };
+    const options: ClientOptions = { url: urls[i % urls.length] ?? '', viewer, siteId, places };
     return i < 5 ? new RawClient(options, random.fork()) : new OurClient(options);
   });
 }

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Publication } from '../accounting/publication.js';
 import type { Random } from '../random.js';
 import type { Call } from './publisher.js';
@@ -37,13 +38,15 @@ export class TransactionWay extends SqlWay {
     const pauseMs = random.between(0, 15);
     const send = () =>
       this.withClient(async (client) => {
-        const text = `select message_bus.publish(${parameters}) as id, pg_sleep($7)`;
+        const text = `select message_bus.publish(${parameters}) as id`;
         await client.query('begin');
         const ids: number[] = [];
         for (const publication of [first.publication, second]) {
           const data = { ...first.data, tag: publication.tag };
-          const { rows } = await client.query(text, [...valuesOf(publication, data), pauseMs / 1_000]);
+          const { rows } = await client.query(text, valuesOf(publication, data));
           ids.push(Number(rows[0]?.id));
+          // Not pg_sleep(): Postgres counts it on the clock, and when that is set back it sleeps, and holds its channels, for hours.
+          await delay(pauseMs);
         }
         await client.query(isRolledBack ? 'rollback' : 'commit');
         if (isRolledBack) throw new RolledBack('rolled back');

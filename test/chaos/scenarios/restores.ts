@@ -22,7 +22,8 @@ interface Way {
  */
 async function run(stage: Stage, makeWay: (stage: Stage) => Way): Promise<void> {
   const way = makeWay(stage);
-  const arena = await Arena.open(stage, way.options);
+  // A client that is sent from node to node may get messages twice until all nodes have found out, see docs/decisions/003.
+  const arena = await Arena.open(stage, { isSticky: true, ...way.options });
   const load = () => delay(Math.max(1, stage.seconds / 6) * 1_000);
   await load();
   await stage.keep(async () => {
