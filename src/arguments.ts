@@ -45,7 +45,8 @@ export function checkTargets(ids: unknown, argument: string): string[] | undefin
   if (!Array.isArray(ids) || ids.length === 0) {
     throw new errors.BAD_TARGETS(argument, 'must be a list of at least one id. Leave it out to reach everyone');
   }
-  return ids.map((id) => checkId(id, argument));
+  // A copy has no holes, over which map() passes.
+  return [...ids].map((id) => checkId(id, argument));
 }
 
 /** One id as a string. */

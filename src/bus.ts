@@ -35,7 +35,7 @@ import { type Diagnostics, diagnose } from './diagnostics.js';
 import { Dispatcher } from './dispatcher/dispatcher.js';
 import { errors } from './errors.js';
 import { BusEventEmitter, type BusEvents } from './events.js';
-import { consoleLogger, type Logger } from './logger.js';
+import { checkLogger, type Logger } from './logger.js';
 import type { Message, StoredMessage } from './message.js';
 import { Meter } from './meter.js';
 import { Notifications } from './notifications.js';
@@ -79,7 +79,7 @@ export class Bus<Channels extends object = Record<string, unknown>> {
   constructor(options: Omit<BusOptions, 'connectionString' | 'pool'>, postgres: Postgres) {
     const schema = options.schema ?? 'message_bus';
     checkSchema(schema);
-    this.#logger = options.logger ?? consoleLogger;
+    this.#logger = checkLogger(options.logger);
     this.#codec = checkCodec(options.codec);
     this.#schemas = options.schemas === undefined ? undefined : new Schemas(options.schemas);
     this.clientFilters = new ClientFilters(this.#logger, this.#codec);
@@ -171,13 +171,12 @@ export class Bus<Channels extends object = Record<string, unknown>> {
     manyKeys.check(options);
     if (!Array.isArray(messages)) throw new errors.BAD_OPTION('messages', 'must be a list of messages');
     const { client, siteId } = options;
-    const publications = messages.map((message: ManyMessage) => {
+    // Not by map(), which passes over holes; and key by key, because a rest would leave out what is inherited.
+    const publications = Array.from(messages, (message: ManyMessage) => {
       messageKeys.check(message);
-      const { channel, data, ...own } = message;
-      return checkPublication(channel, this.#encode(channel, data), {
-        ...own,
-        siteId: own.siteId ?? siteId,
-      });
+      const { channel, data, userIds, groupIds, clientIds, maxBacklogSize, maxBacklogAge } = message;
+      const own = { userIds, groupIds, clientIds, maxBacklogSize, maxBacklogAge, siteId: message.siteId ?? siteId };
+      return checkPublication(channel, this.#encode(channel, data), own);
     });
     if (this.#isPublishingOff) return publications.map(() => 0);
     for (const _publication of publications) this.#published.mark();
@@ -197,6 +196,7 @@ export class Bus<Channels extends object = Record<string, unknown>> {
   ): Promise<Subscription> {
     this.#checkOpen();
     subscribeKeys.check(options);
+    checkSiteOfAll(channel, options.siteId);
     const subscription = new CallbackSubscription({
       dispatcher: this.dispatcher,
       logger: this.#logger,
@@ -223,6 +223,7 @@ export class Bus<Channels extends object = Record<string, unknown>> {
   ): Promise<void> {
     this.#checkOpen();
     const siteId = checkSiteOptions(options);
+    checkSiteOfAll(channel, siteId);
     const site = channel === null ? '' : siteOf(siteId, checkChannel(channel));
     for (const subscription of [...this.#subscriptions]) {
       if (subscription.isOf(site, channel, callback)) subscription.end();
@@ -267,7 +268,8 @@ export class Bus<Channels extends object = Record<string, unknown>> {
   async lastIds(channels: readonly string[], options: SiteOptions = {}): Promise<number[]> {
     this.#checkOpen();
     const siteId = checkSiteOptions(options);
-    const sites = channels.map((channel, i) => siteOf(siteId, checkChannel(channel, `channels[${i}]`)));
+    if (!Array.isArray(channels)) throw new errors.BAD_OPTION('channels', 'must be a list of channels');
+    const sites = Array.from(channels, (channel: string, i) => siteOf(siteId, checkChannel(channel, `channels[${i}]`)));
     const heads = await Promise.all(channels.map((channel, i) => this.#reader.head(sites[i] ?? '', channel)));
     return heads.map((head) => head.lastId);
   }
@@ -404,6 +406,12 @@ export class Bus<Channels extends object = Record<string, unknown>> {
 function checkSiteOptions(options: SiteOptions): string | undefined {
   siteKeys.check(options);
   return checkSite(options.siteId);
+}
+
+/** Who names a site expects nothing of the others. @throws POSTBUS_BAD_OPTION */
+function checkSiteOfAll(channel: string | null, siteId: string | null | undefined): void {
+  if (channel !== null || siteId === undefined || siteId === null) return;
+  throw new errors.BAD_OPTION('siteId', 'makes no sense without a channel: null stands for the channels of all sites');
 }
 
 // Within what service managers grant a process before they kill it.

@@ -3,7 +3,7 @@ import { Bus } from './bus.js';
 import type { BusOptions } from './bus-options.js';
 import { PooledPostgres } from './database/pooled-postgres.js';
 import { errors } from './errors.js';
-import { consoleLogger } from './logger.js';
+import { checkLogger } from './logger.js';
 import { OnceAMinute } from './once-a-minute.js';
 
 /** A bus on a Postgres database. It connects when it is first used. */
@@ -15,7 +15,7 @@ export function createBus<Channels extends object = Record<string, unknown>>(opt
     );
   }
   busKeys.check(options);
-  const logger = options.logger ?? consoleLogger;
+  const logger = checkLogger(options.logger);
   // In an outage all of them break. Coded: what pg says has the whole connection hanging from it.
   const broken = new OnceAMinute<Error>((count, error) =>
     logger.warn(

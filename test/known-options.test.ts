@@ -67,6 +67,65 @@ t.test('what is no options object never publishes to everyone', async (t) => {
   }
 });
 
+t.test('targets that a class or a prototype holds count in publish() and publishMany()', async (t) => {
+  class Targets {
+    channel = '/a';
+    data = 1;
+    get userIds() {
+      return [7];
+    }
+  }
+  const bus = createMemoryBus();
+  t.teardown(() => bus.close());
+  const messages = [new Targets(), Object.assign(Object.create({ userIds: [7] }), { channel: '/a', data: 1 })];
+  await bus.publishMany(messages);
+  await bus.publishMany([{ channel: '/s', data: 1 }], Object.create({ siteId: 's' }));
+  await bus.publish('/a', 1, Object.create({ userIds: [7] }));
+  for (const message of await bus.backlog('/a')) t.strictSame(message.userIds, ['7']);
+  t.strictSame(await bus.lastIds(['/a', '/s']), [3, 0]);
+});
+
+t.test('a getter of a class that is not known never publishes to everyone', async (t) => {
+  const bus = openBus(t);
+  class Base {
+    get userId() {
+      return [7];
+    }
+  }
+  class Targets extends Base {
+    channel = '/a';
+    data = 1;
+    toJSON() {}
+  }
+  await t.rejects(bus.publish('/a', 1, untyped(new Base())), { code: 'POSTBUS_BAD_TARGETS', message: /^userId: / });
+  await t.rejects(bus.publishMany([new Targets()]), { code: 'POSTBUS_BAD_TARGETS', message: /^userId: / });
+});
+
+t.test('holes in lists, and what is no list, are told of by the name of the argument', async (t) => {
+  const bus = openBus(t);
+  const bad = { code: 'POSTBUS_BAD_OPTION' };
+  // biome-ignore lint/suspicious/noSparseArray: that is what is tested
+  await t.rejects(bus.publishMany(untyped([, { channel: '/a', data: 1 }])), bad);
+  // biome-ignore lint/suspicious/noSparseArray: that is what is tested
+  await t.rejects(bus.publish('/a', 1, { userIds: untyped([1, , 2]) }), { code: 'POSTBUS_BAD_TARGETS' });
+  for (const channels of ['/a', undefined, new Set(['/a'])]) {
+    await t.rejects(bus.lastIds(untyped(channels)), { ...bad, message: /^channels: / });
+  }
+});
+
+t.test('a site is refused where the channels of all sites are asked for', async (t) => {
+  const bus = openBus(t);
+  const refused = { code: 'POSTBUS_BAD_OPTION', message: /^siteId: makes no sense without a channel/ };
+  await t.rejects(
+    bus.subscribe(null, () => {}, { siteId: 's' }),
+    refused,
+  );
+  await t.rejects(
+    bus.unsubscribe(null, () => {}, { siteId: 's' }),
+    refused,
+  );
+});
+
 t.test('options with a prototype of their own or none, and an extended Object.prototype, are taken', async (t) => {
   const bus = openBus(t);
   class Targets {
@@ -133,6 +192,39 @@ t.test('createBus() says what is wrong with a connection string that is no optio
   const options: BusOptions = { connectionString: nowhere, pool: undefined, listenConnectionString: undefined };
   await createBus(options).close();
   await createBus().close();
+});
+
+t.test('options of the wrong type are refused by name when the bus is created, not when they are needed', async (t) => {
+  const wrong: Record<string, unknown[]> = {
+    schema: [5, {}, []],
+    logger: ['info', {}, false, 5, () => {}, { warn: () => {} }],
+    schemas: [[], new Map([['/a', 1]])],
+    connectionString: [
+      'localhost',
+      'localhost:5432',
+      'mydb',
+      'http://a/b',
+      'mysql://a/b',
+      'postgres//a',
+      'host=a dbname=b',
+    ],
+    listenConnectionString: ['localhost', 'host=a dbname=b'],
+  };
+  for (const [key, values] of Object.entries(wrong)) {
+    const refused = { code: 'POSTBUS_BAD_OPTION', message: new RegExp(`^${key}: `) };
+    for (const value of values) {
+      t.throws(() => createBus(untyped({ connectionString: nowhere, [key]: value })), refused, `${key}: ${value}`);
+    }
+  }
+  for (const connectionString of ['postgresql://a/b', '/run/postgresql mydb', 'socket:/run/postgresql?db=mydb']) {
+    await createBus({ connectionString }).close();
+  }
+  for (const pglite of [null, 5, {}, Promise.resolve()]) {
+    t.throws(() => createMemoryBus(untyped({ pglite })), { code: 'POSTBUS_BAD_OPTION', message: /^pglite: / });
+  }
+  for (const bus of [null, undefined, {}]) {
+    await t.rejects(DistributedCache.open(untyped(bus), 'a'), { code: 'POSTBUS_BAD_OPTION', message: /^bus: / });
+  }
 });
 
 t.test('the plugin refuses options that it does not know, and lookups that are no functions', async (t) => {

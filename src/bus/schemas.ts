@@ -21,7 +21,9 @@ export class Schemas {
 
   /** @throws POSTBUS_BAD_OPTION */
   constructor(schemas: Readonly<Record<string, DataSchema>>) {
-    if (typeof schemas !== 'object' || schemas === null) throw new errors.BAD_OPTION('schemas', 'must be an object');
+    // The entries of a Map or a list would be passed over.
+    if (Object.prototype.toString.call(schemas) !== '[object Object]')
+      throw new errors.BAD_OPTION('schemas', 'must be an object: a schema for each channel or pattern');
     this.#schemas = Object.entries(schemas).map(([pattern, schema]) => {
       if (typeof schema?.['~standard']?.validate !== 'function') {
         throw new errors.BAD_OPTION(`schemas[${JSON.stringify(pattern)}]`, 'must be a Standard Schema');

@@ -11,7 +11,8 @@ export function checkConnectionString(connectionString: unknown, option: Option)
   if (connectionString === undefined) return;
   if (typeof connectionString === 'string') checkFiles(connectionString, option);
   try {
-    if (typeof connectionString === 'string' && connectionString !== '') {
+    // pg takes any text for one, and then looks for a host that nobody has named, or connects to this machine.
+    if (typeof connectionString === 'string' && /^(\/|socket:|postgres(ql)?:\/\/)/i.test(connectionString)) {
       new pg.Client({ connectionString });
       return;
     }

@@ -195,7 +195,7 @@ export async function printMigration(schema: string): Promise<string> {
 
 /** Postgres would cut a longer name; "$user" means the user's name in a search path, quoted or not. @throws POSTBUS_BAD_OPTION */
 export function checkSchema(schema: string): void {
-  if (schema === '' || Buffer.byteLength(schema) > 63 || schema.includes('\0')) {
+  if (typeof schema !== 'string' || schema === '' || Buffer.byteLength(schema) > 63 || schema.includes('\0')) {
     throw new errors.BAD_OPTION('schema', 'must be the name of a Postgres schema, of 1 to 63 bytes');
   }
   if (schema === '$user') throw new errors.BAD_OPTION('schema', 'cannot be "$user", which stands for another name');

@@ -83,6 +83,7 @@ export class DistributedCache<Value extends NonNullable<unknown> | null = CacheV
     name: string,
     options: DistributedCacheOptions = {},
   ): Promise<DistributedCache<Value>> {
+    if (typeof bus?.subscribe !== 'function') throw new errors.BAD_OPTION('bus', 'must be a bus, from createBus()');
     if (typeof name !== 'string' || name === '') throw new errors.BAD_OPTION('name', 'must be a string');
     cacheKeys.check(options);
     const { appVersion, onError } = options;

@@ -25,6 +25,21 @@ export class KnownKeys<Options extends object> {
     }
     // Inherited keys are read, too, so they are checked.
     for (const key in Object(options)) if (!this.#keys.has(key)) this.#refuse(key, Object(options));
+    this.#checkClass(Object(options));
+  }
+
+  /** Getters of a class are read, and a loop over the keys does not show them; its methods are no options. */
+  #checkClass(options: object): void {
+    let prototype = Object.getPrototypeOf(options);
+    while (prototype !== null && prototype !== Object.prototype) {
+      const above = Object.getPrototypeOf(prototype);
+      // The Object.prototype of another realm.
+      if (above === null) return;
+      for (const [key, { get }] of Object.entries(Object.getOwnPropertyDescriptors(prototype))) {
+        if (get && !this.#keys.has(key)) this.#refuse(key, options);
+      }
+      prototype = above;
+    }
   }
 
   #refuse(key: string, options: object): void {

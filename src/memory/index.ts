@@ -1,6 +1,7 @@
 import { Bus } from '../bus.js';
 import type { BusOptions } from '../bus-options.js';
 import type { DatabaseOptions } from '../database/pooled-postgres.js';
+import { errors } from '../errors.js';
 import { KnownKeys } from '../foundation/known-keys.js';
 import { PglitePostgres } from './pglite-postgres.js';
 import type { PgliteDatabase } from './pglite-session.js';
@@ -34,6 +35,16 @@ export function createMemoryBus<Channels extends object = Record<string, unknown
   given: MemoryBusOptions = {},
 ): Bus<Channels> {
   memoryBusKeys.check(given);
-  const { pglite, schema = 'message_bus', ...options } = given;
-  return new Bus<Channels>({ ...options, schema }, new PglitePostgres(schema, pglite));
+  const { pglite, schema } = given;
+  if (pglite !== undefined && !isPglite(pglite)) {
+    throw new errors.BAD_OPTION(
+      'pglite',
+      'must be a PGlite of @electric-sql/pglite: new PGlite(), or await PGlite.create()',
+    );
+  }
+  return new Bus<Channels>(given, new PglitePostgres(schema ?? 'message_bus', pglite));
+}
+
+function isPglite(given: PgliteDatabase | null): boolean {
+  return [given?.query, given?.exec, given?.transaction, given?.listen].every((method) => typeof method === 'function');
 }
