@@ -54,7 +54,7 @@ export class Notifications {
 
   constructor(private readonly options: NotificationsOptions) {
     const { database, logger, keepaliveInterval } = options;
-    this.#relay = new Relay(database, logger);
+    this.#relay = new Relay(database, this.node, logger);
     this.#queue = new NotifyQueue(database, logger);
     this.#lookout = new Lookout({ database, dispatcher: options.dispatcher, onChanged: (error) => this.#drop(error) });
     this.#peers = new Peers(this.node, patience * keepaliveInterval);

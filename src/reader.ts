@@ -1,7 +1,7 @@
 import type { Database } from './database/database.js';
 import { Batch } from './frame.js';
 import { Gatherer } from './gatherer.js';
-import { type Message, StoredMessage, toTargets } from './message.js';
+import { StoredMessage, toTargets } from './message.js';
 
 /** The settings and the moment that an answer of the database is true of. */
 export interface Terms {
@@ -185,15 +185,4 @@ export class Reader {
 function toMessage(row: Row, site: string, channel: string, expires = 0): StoredMessage {
   const targets = toTargets(row.user_ids, row.group_ids, row.client_ids);
   return new StoredMessage(row.global_id, row.message_id ?? 0, site, channel, targets, row.data, expires);
-}
-
-/** The messages after an id, page by page. */
-export async function readAll(read: (after: number) => Promise<ReadResult>, lastId: number): Promise<Message[]> {
-  const messages: Message[] = [];
-  for (let after = lastId; ; ) {
-    const page = await read(after);
-    for (const message of page.batch.messages) messages.push(message.toMessage());
-    if (page.upTo >= page.lastId) return messages;
-    after = page.upTo;
-  }
 }

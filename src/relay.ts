@@ -1,5 +1,3 @@
-import { randomUUID } from 'node:crypto';
-import { hostname } from 'node:os';
 import type { Database } from './database/database.js';
 import { errors } from './errors.js';
 import type { Logger } from './logger.js';
@@ -15,7 +13,6 @@ const pauseAfterError = 500;
 
 /** Publishes what was put down for the nodes, where this is the one to do it. */
 export class Relay {
-  readonly #node = `${hostname()}/${process.pid}/${randomUUID().slice(0, 8)}`;
   readonly #failures: OnceAMinute<unknown>;
   readonly #refusals: OnceAMinute;
   #running: Promise<void> | undefined;
@@ -25,6 +22,8 @@ export class Relay {
 
   constructor(
     private readonly database: Database,
+    /** The name of this node, by which relay_state() tells who relays. */
+    private readonly node: string,
     logger: Logger,
   ) {
     this.#failures = new OnceAMinute((count, err) => logger.warn({ err, count }, 'could not relay; it is tried again'));
@@ -66,7 +65,7 @@ export class Relay {
     try {
       const text = `select part, refused from ${this.database.name('relay')}($1)`;
       // Asked twice, it publishes nothing twice: one that is still under way has the rows of its batch locked.
-      const [row] = await this.database.read<{ part: Part; refused: number }>(text, [this.#node]);
+      const [row] = await this.database.read<{ part: Part; refused: number }>(text, [this.node]);
       const part = row?.part ?? 'never';
       if (row && row.refused > 0) this.#refusals.note(undefined, row.refused);
       // Where a look takes long, as dead rows pile up behind a transaction that is left open, it is to leave time for others.

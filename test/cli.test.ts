@@ -85,6 +85,7 @@ t.test('a command line that makes no sense', async (t) => {
     [['publish', '/a', '1', '--user-ids', 'a,,b'], /--user-ids has an empty item/],
     [['publish', '/a', '1', '--max-backlog-size', '0'], /--max-backlog-size must be a whole number from 1/],
     [['configure', '--max-backlog-age', '0'], /--max-backlog-age must be a whole number from 1/],
+    [['configure', '--relay', 'on'], /--relay must be true or false, not on/],
     [['configure', '500'], /unexpected argument: 500/],
     [['expire', '/a'], /unexpected argument: \/a/],
     [['subscribe'], /give the channels, or --all/],
@@ -209,6 +210,7 @@ t.test('configure and expire', async (t) => {
     max_data_size: 1_048_576,
     backlog_size_cap: 100_000,
     backlog_age_cap: 31_536_000,
+    relay: false,
   };
   const printed = async (...args: string[]) => {
     const { code, stdout, stderr } = await run(t, ['configure', ...args], { env });
@@ -227,6 +229,8 @@ t.test('configure and expire', async (t) => {
     max_backlog_age: 60,
     clear_every: 7,
   });
+  t.match(await printed('--relay', 'true'), { relay: true, clear_every: 7 });
+  t.match(await printed('--relay=false'), { relay: false, clear_every: 7 });
 
   t.strictSame(await run(t, ['expire'], { env }), { code: 0, stdout: 'All messages are dropped.\n', stderr: '' });
   t.strictSame(await ids('message_bus.global_backlog()'), []);

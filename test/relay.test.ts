@@ -78,6 +78,7 @@ t.test('a bus relays while it listens, and as the settings say', async (t: Test)
   await bus.configure({ relay: true });
   await query(`select message_bus.publish_later('/a', '1')`);
   await until(() => received.length === 1, 'a node that runs already relays');
+  t.match(await query('select node from message_bus.relay_state()'), [{ node: (await bus.diagnostics()).node }]);
 
   bus.off();
   await query(`select message_bus.publish_later('/a', '2')`);

@@ -71,6 +71,13 @@ export class Arguments {
     return typeof value === 'string' ? value : undefined;
   }
 
+  boolean(name: string): boolean | undefined {
+    const text = this.text(name);
+    if (text === undefined || text === 'true' || text === 'false')
+      return text === undefined ? undefined : text === 'true';
+    throw new UsageError(`--${name} must be true or false, not ${text}`);
+  }
+
   integer(name: string, least: number, most = maxInteger): number | undefined {
     const text = this.text(name);
     return text === undefined ? undefined : toInteger(text, `--${name}`, least, most);

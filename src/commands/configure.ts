@@ -21,6 +21,7 @@ Readers see no more than the new limits at once. What is not given stays as it i
       value: 's',
       help: 'largest max-backlog-age that a publish may name; 31536000, a year, at first',
     },
+    relay: { value: 'true|false', help: 'whether nodes publish what publish_later() has queued; false at first' },
     'clear-every': { value: 'n', help: 'publications between two clean-ups; 100 at first' },
     ...databaseOptions,
   },
@@ -28,7 +29,10 @@ Readers see no more than the new limits at once. What is not given stays as it i
     args.noOperands();
     const changes = Object.keys(configureCommand.options)
       .filter((name) => !(name in databaseOptions))
-      .map((name) => ({ parameter: name.replaceAll('-', '_'), value: args.integer(name, 1) }))
+      .map((name) => ({
+        parameter: name.replaceAll('-', '_'),
+        value: name === 'relay' ? args.boolean(name) : args.integer(name, 1),
+      }))
       .filter(({ value }) => value !== undefined);
     await withDatabase(await findDatabaseUrl(args), args.schema, async (database) => {
       if (changes.length > 0) {

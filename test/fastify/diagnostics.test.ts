@@ -31,7 +31,7 @@ t.test('what an administrator sees', async (t) => {
   await other.connect();
   const { url } = await listen(t, { bus, isAdminLookup, maxActiveClients: 10, prefix: '/bus' });
   await until(() => bus.isConnected, 'the bus listens');
-  await bus.configure({ maxBacklogSize: 50 });
+  await bus.configure({ maxBacklogSize: 50, relay: true });
   for (let i = 0; i < 5; i++) await bus.publish('/busy', i);
   await other.publish('/short', 1, { maxBacklogSize: 1, siteId: 's' });
   await other.publish('/short', 2, { maxBacklogSize: 1, siteId: 's' });
@@ -60,7 +60,7 @@ t.test('what an administrator sees', async (t) => {
     backlogs: {
       lastGlobalId: 7,
       channels: 2,
-      settings: { clearEvery: 100, maxBacklogSize: 50, maxGlobalBacklogSize: 2000, maxBacklogAge: 604800 },
+      settings: { clearEvery: 100, maxBacklogSize: 50, maxGlobalBacklogSize: 2000, maxBacklogAge: 604800, relay: true },
     },
     clients: {
       waiting: 2,

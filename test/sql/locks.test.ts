@@ -74,6 +74,28 @@ t.test('an open transaction that has sent a batch holds up all publishers, but n
   t.strictSame(await other.column('select channel from message_bus.global_backlog()'), ['/a', '/b']);
 });
 
+t.test(
+  'analyze of the whole database locks turn: inside a transaction it holds up all publishers until that ends',
+  async (t) => {
+    const database = await createDatabase(t);
+    const [maintenance, waits] = await threeSessions(t, database);
+    await maintenance.client.query('analyze');
+    await maintenance.client.query('vacuum');
+    await refuseToWait(waits);
+    t.equal(
+      await waits.value(`select message_bus.publish('/a', '1')`),
+      1,
+      'by themselves, both let go of each table at once',
+    );
+    await waits.client.query('reset lock_timeout');
+    await maintenance.client.query('begin; analyze');
+    const publication = await send(database, waits, `select message_bus.publish('/a', '2')`);
+    t.ok(publication.waits);
+    await maintenance.client.query('commit');
+    t.equal(await publication.done, 2);
+  },
+);
+
 t.test('batches that create what others have just created lock in one order', async (t) => {
   const database = await createDatabase(t);
   const [holder, first, second, single] = await openSessions(t, database.url, 4);

@@ -1,0 +1,2 @@
+-- Made anew with another result: relay.
+drop function if exists configuration();
