@@ -50,6 +50,16 @@ t.test('a transaction that stays open is told of, and is not touched', async (t)
   t.equal((await pglite.query('select from kept')).rows.length, 0);
 });
 
+t.test('who waits for the bus within transaction() of PGlite is told so, and nothing is done later', async (t) => {
+  const before = await bus.lastId('/within');
+  await pglite.transaction(async () => {
+    await t.rejects(bus.publish('/within', 1), { code: 'POSTBUS_IN_TRANSACTION' });
+    await t.rejects(bus.backlog('/within'), { code: 'POSTBUS_IN_TRANSACTION' });
+  });
+  t.equal(await bus.lastId('/within'), before);
+  t.equal(await bus.publish('/within', 2), before + 1);
+});
+
 const settings = {
   'set role stranger': 'current_user as value',
   'set session authorization stranger': 'session_user as value',

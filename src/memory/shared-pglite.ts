@@ -11,6 +11,12 @@ const bootstrapUser = 'postgres';
 /** Thrown before anything is done, if the application has a transaction open. */
 const busy = new Error('a transaction of the application is open');
 
+/** A query on its way to PGlite. One that was given up before it was its turn does nothing. */
+interface Attempt {
+  isBegun: boolean;
+  isGivenUp: boolean;
+}
+
 /**
  * A PGlite of the application. It has one session for everybody, so what the application leaves there would meet the queries
  * of the bus: a transaction that is open, a role, a search path, timeouts, a default of read-only. The queries of the bus wait for
@@ -25,7 +31,7 @@ export class SharedPglite {
   async query<Row>(text: string, values: readonly unknown[], timeoutMs: number): Promise<Row[]> {
     // Statements that are sent together are one transaction, to which the settings belong.
     const statements = `${this.#settings()};${withValues(text, values)}`;
-    const results = await this.#onceFree(() => this.pglite.exec(statements, this.#options()), timeoutMs);
+    const results = await this.#onceFree((attempt) => this.pglite.exec(statements, this.#options(attempt)), timeoutMs);
     return results.at(-1)?.rows ?? [];
   }
 
@@ -48,13 +54,25 @@ export class SharedPglite {
     this.#isClosed = true;
   }
 
-  async #onceFree<Result>(run: () => Promise<Result>, timeoutMs: number): Promise<Result> {
+  async #onceFree<Result>(run: (attempt: Attempt) => Promise<Result>, timeoutMs: number): Promise<Result> {
     const latest = performance.now() + timeoutMs;
     for (;;) {
+      const attempt: Attempt = { isBegun: false, isGivenUp: false };
+      let timer: NodeJS.Timeout | undefined;
+      // PGlite lets nobody in until its transaction() is over: who waits for the bus in there would wait for ever.
+      const givenUp = new Promise<never>((_resolve, reject) => {
+        timer = setTimeout(() => {
+          if (attempt.isBegun) return;
+          attempt.isGivenUp = true;
+          reject(busy);
+        }, latest - performance.now());
+      });
       try {
-        return await run();
+        return await Promise.race([run(attempt), givenUp]);
       } catch (error) {
         if (error !== busy) throw error;
+      } finally {
+        clearTimeout(timer);
       }
       if (this.#isClosed) throw new errors.CLOSED();
       if (performance.now() >= latest) throw new errors.IN_TRANSACTION(Math.round(timeoutMs));
@@ -67,14 +85,13 @@ export class SharedPglite {
    * Between a look at the session and a query, others may begin a transaction. PGlite reads the option `blob` once it is the
    * turn of the query: that is when we look.
    */
-  #options() {
+  #options(attempt: Attempt) {
     const { pglite } = this;
-    let hasLooked = false;
     return {
       ...queryOptions,
       get blob(): undefined {
-        if (!hasLooked && pglite.isInTransaction?.()) throw busy;
-        hasLooked = true;
+        if (!attempt.isBegun && (attempt.isGivenUp || pglite.isInTransaction?.())) throw busy;
+        attempt.isBegun = true;
         return undefined;
       },
     };

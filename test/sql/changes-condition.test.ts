@@ -61,3 +61,25 @@ for (const schema of ['public', 'ext'])
     await t.rejects(call('nope = 1'), { code: 'PB006', message: /^condition: column "nope" does not exist/ });
     t.strictSame(await changes(), []);
   });
+
+t.test('a condition that makes such a type of a column of another one is refused, too', async (t) => {
+  const { run } = await openChanges(
+    t,
+    `create schema ext; set search_path = ext, pg_catalog; ${blindText} create table public.others (email blind); set search_path = public;
+    create function ext.to_blind(text) returns ext.blind language sql immutable return $1::ext.blind;
+    create table titles (id int primary key, title text)`,
+  );
+  const call = (condition: string) =>
+    run(`select message_bus.publish_changes('titles', '/titles', condition => $c$${condition}$c$)`);
+  for (const condition of [
+    `title::ext.blind = 'ANN'`,
+    `cast(title as ext.name) in ('ANN')`,
+    `ext.to_blind(title) = 'ANN'`,
+    `exists (select from public.others o where o.email = 'ANN')`,
+  ]) {
+    const message = `condition: ${condition} would not use the operators of the types in ext`;
+    await t.rejects(call(condition), { code: 'PB006', message }, condition);
+  }
+  for (const condition of [`title::ext.blind operator(ext.=) 'ANN'`, `title = 'ANN'`, `title::ext.blind::text = 'ANN'`])
+    await t.resolves(call(condition), condition);
+});
