@@ -42,7 +42,7 @@ for (const signal of ['SIGINT', 'SIGTERM']) {
 // For tests that would hang for ever: long enough for any machine.
 const seconds = 300;
 for (const file of files) {
-  t.spawn(process.execPath, ['--enable-source-maps', 'test/run-file.mjs', compiled(file)], {
+  t.spawn(process.execPath, ['--enable-source-maps', 'dist-test/run-file.mjs', compiled(file)], {
     name: file,
     env: { ...process.env, TAP_TIMEOUT: String(seconds) },
     buffered: true,
