@@ -4,7 +4,7 @@ import t from 'tap';
 import { createDatabase } from './helpers/database.js';
 
 const root = new URL('../', import.meta.url);
-const pages = ['docs/sql.md', 'docs/triggers.md', 'docs/protocol-sql.md', 'docs/operating.md'];
+const pages = ['docs/sql.md', 'docs/triggers.md', 'docs/protocol-sql.md', 'docs/operating.md', 'docs/tables.md'];
 const texts = await Promise.all(pages.map((page) => readFile(new URL(page, root), 'utf8')));
 const guide = texts.join('\n');
 

@@ -1,6 +1,7 @@
 import pg from 'pg';
 import { errors } from '../errors.js';
 import { codedError } from './coded-error.js';
+import { commentOnAll } from './migrate/comments.js';
 import { createSchema } from './migrate/create-schema.js';
 import { brokenTriggers, mendSchema, missingRelations, schemaDamage } from './migrate/damage.js';
 import { explain } from './migrate/explain.js';
@@ -97,6 +98,7 @@ async function migrateIn(
   mended.push(...broken.map((trigger) => `the trigger ${trigger}`));
   if (state.hasBus) mended.push(...(await mendSchema(statement, broken.length > 0)));
   await statement(catalogAlone);
+  await statement(commentOnAll(schema, sql));
   await statement(recordState(schema, sql));
   await statement(restrictRights(schema, sql));
   return { wasCurrent: false, migrations, mended };
@@ -186,6 +188,7 @@ export async function printMigration(schema: string): Promise<string> {
     recordsSql(sql),
     sql.functions,
     catalogAlone,
+    commentOnAll(schema, sql),
     recordState(schema, sql),
     restrictRights(schema, sql),
     'commit;',

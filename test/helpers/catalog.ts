@@ -25,6 +25,10 @@ export async function describeSchema({ query }: TestDatabase, schema: string): P
     union all
     select format('function %s: %s %s %s', p.oid::regprocedure, pg_get_userbyid(p.proowner), p.proacl, pg_get_functiondef(p.oid))
       from pg_proc p join n on n.oid = p.pronamespace
+    union all
+    select format('comment %s: %s', pg_describe_object(d.classoid, d.objoid, d.objsubid), d.description)
+      from pg_description d where exists (select from pg_class c join n on n.oid = c.relnamespace where c.oid = d.objoid)
+        or exists (select from pg_proc p join n on n.oid = p.pronamespace where p.oid = d.objoid)
     order by 1`,
     [schema],
   );

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { readdir, readFile } from 'node:fs/promises';
 import pg from 'pg';
+import { type Comment, functionComments, writtenComments } from './comments.js';
 
 /** A function whose text tells which version has migrated the schema: every role can read that, and every dump has it. */
 export const recordFunction = 'migrated_by';
@@ -25,6 +26,7 @@ export interface SchemaSql {
   publicFunctionNames: string[];
   /** Of tables, types and sequences. */
   relationNames: string[];
+  comments: Comment[];
   /** Of the package. */
   version: string;
 }
@@ -37,12 +39,14 @@ export async function loadSchemaSql(): Promise<SchemaSql> {
   // Helpers first: SQL functions are resolved when they are created.
   const internal = new URL('internal/', functionsFolder);
   const publicFunctions = await readAll(functionsFolder);
+  const comments = await readAll(new URL('comments/', functionsFolder));
   const functions = [...(await readAll(internal)), ...publicFunctions].join('\n');
   return {
     migrations,
     functions,
     functionNames: [...functionsOf(functions), recordFunction],
     publicFunctionNames: functionsOf(publicFunctions.join('\n')),
+    comments: [...writtenComments(comments.join('\n')), ...functionComments(functions)],
     version: await packageVersion(),
     relationNames: [...relationsOf(migrations.map(([, text]) => text).join('\n')), migrationTable, migrationLockTable],
   };
@@ -54,8 +58,8 @@ async function packageVersion(): Promise<string> {
 }
 
 /** What tells the SQL of one version in one schema from that of another. */
-export function digestOf({ migrations, functions }: SchemaSql, schema: string): string {
-  const text = JSON.stringify([schema, migrations.map(([name]) => name), functions]);
+export function digestOf({ migrations, functions, comments }: SchemaSql, schema: string): string {
+  const text = JSON.stringify([schema, migrations.map(([name]) => name), functions, comments]);
   return createHash('sha256').update(text).digest('hex');
 }
 
