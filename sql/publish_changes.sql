@@ -81,7 +81,7 @@ begin
   execute format('create function %s() returns trigger language plpgsql as $f$ begin end $f$', function_name);
   execute format('revoke execute on function %s() from public', function_name);
   execute format('comment on function %s() is %L', function_name, change_mark(name));
-  foreach object in array operations loop
+  foreach object in array array(select distinct o from unnest(operations) o) loop
     for relation in select "table" union select p.relid from pg_partition_tree("table") p loop
       execute format('create trigger %I after %s on %s %s for each statement execute function %s()',
         cut || '_' || object, object, relation,

@@ -9,10 +9,21 @@ begin atomic
   )) with ordinality i(channel, data, user_ids, group_ids, client_ids, site_id, max_backlog_size, max_backlog_age, n);
 end;
 
--- Numbers are exact here, however large. One that is not whole is no id: it has passed through a floating-point number.
+-- In a function of its own, because most lists hold strings alone, and is_id_list() could not be inlined with a query in it.
+create or replace function are_whole(ids jsonb) returns boolean language plpgsql immutable
+as $$
+begin
+  return not exists (
+    select from jsonb_array_elements(ids) i
+    where case jsonb_typeof(i.value) when 'string' then false when 'number' then i.value::text !~ '^-?[0-9]+$' else true end);
+end
+$$;
+
+-- Numbers are exact here, however large. One that is not whole is no id: it has passed through a floating-point number. Nor is
+-- 42.0, as some languages write whole ones of those: it would be kept as the text 42.0, which no user is called.
 create or replace function is_id_list(ids jsonb) returns boolean language sql immutable
 return ids is null or jsonb_typeof(ids) = 'null'
-  or jsonb_typeof(ids) = 'array' and not jsonb_path_exists(ids, 'strict $[*] ? (@.type() != "string" && (@.type() != "number" || @ != @.floor()))', '{}', true);
+  or jsonb_typeof(ids) = 'array' and (not jsonb_path_exists(ids, 'strict $[*] ? (@.type() != "string")', '{}', true) or are_whole(ids));
 
 create or replace function is_int(value jsonb) returns boolean language sql immutable
 return value is null or jsonb_typeof(value) = 'null'

@@ -13,6 +13,7 @@ begin
   fault := coalesce(table_fault("table"), case
     when channel is null or channel = '' or channel collate "C" ~ '^/?__' then 'channel: must not be empty, nor begin with __ or /__'
     when regexp_replace(channel collate "C", '\{[^{}]+\}', '', 'g') ~ '[{}]' then 'channel: { and } must enclose the name of a column'
+    when not is_channel(regexp_replace(channel collate "C", '\{[^{}]+\}', 'x', 'g')) then 'channel: must have 1 to 255 characters, and no control characters'
     when operations is null or operations = '{}' or not operations collate "C" <@ '{insert,update,delete}' then 'operations: must be some of insert, update and delete'
     when columns = '{}' then 'columns: must name at least one column'
     when columns is not null and except_columns is not null then 'except_columns: makes no sense together with columns'

@@ -31,14 +31,18 @@ begin
 end
 $$;
 
--- Ids as a list, of a column that holds one, or a list: empty where it holds none.
+-- Ids as a list, of a column that holds one, or a list: empty where it holds none. As of ids(), 42.00 is 42.
 create or replace function change_targets("table" regclass, column_name text, r text) returns text
 language sql stable
 return (
   select case t.typcategory
-    when 'A' then format('array_remove(coalesce(%s.%I::text[], ''{}''), null)', r, column_name)
-    else format('array_remove(array[%s], null)', column_text("table", column_name, r)) end
-  from pg_attribute a join pg_type t on t.oid = a.atttypid where a.attrelid = "table" and a.attname = column_name
+    -- Of any dimensions.
+    when 'A' then format('array(select %s from unnest(%s.%I::text[]) i where i is not null)',
+      case e.typcategory when 'N' then 'regexp_replace(i, ''\.0+$'', '''')' else 'i' end, r, column_name)
+    else format(case t.typcategory when 'N' then 'array_remove(array[regexp_replace(%s, ''\.0+$'', '''')], null)' else 'array_remove(array[%s], null)' end,
+      column_text("table", column_name, r)) end
+  from pg_attribute a join pg_type t on t.oid = a.atttypid
+    left join pg_type b on b.oid = t.typbasetype left join pg_type e on e.oid = coalesce(nullif(t.typelem, 0), b.typelem) where a.attrelid = "table" and a.attname = column_name
 );
 
 -- The name of the column that numbers the rows of the transition tables: one that the table does not have.

@@ -24,6 +24,8 @@ t.test('arguments that make no sense are refused by name', async (t) => {
     await refused(`'orders', '${channel}'`, /^channel: must not be empty, nor begin with __/);
   for (const channel of ['/{', '/}', '/{id', '/{}', '/{{id}}', '/}id{'])
     await refused(`'orders', '${channel}'`, /^channel: { and } must enclose/);
+  for (const channel of [`e'/a\\n'`, `e'/{id}\\t'`, `repeat('a', 256)`])
+    await refused(`'orders', ${channel}`, /^channel: must have 1 to 255 characters, and no control characters/);
   await refused(`'orders', '/{nope}'`, /^channel: the table has no column 'nope'/);
   await refused(`'orders', '/{ctid}'`, /^channel: the table has no column 'ctid'/);
   await refused(`'orders', '/a', '{}'`, /^operations: must be/);
@@ -52,6 +54,14 @@ t.test('arguments that make no sense are refused by name', async (t) => {
   await refused(`'orders', '/a', name => '${'a'.repeat(21)}'`, /^name: must be/);
   await refused(`'orders', '/a', max_backlog_size => 0`, /^max_backlog_size: must be 1 or more/, 'PB003');
   await refused(`'orders', '/a', max_backlog_age => 0`, /^max_backlog_age: must be 1 or more/, 'PB003');
+});
+
+t.test('an operation that is named twice counts once', async (t) => {
+  const { run, changes } = await openChanges(t, orders);
+  await run(
+    `select message_bus.publish_changes('orders', '/a', '{insert,delete,insert}'); insert into orders values (1)`,
+  );
+  t.equal((await changes()).length, 1);
 });
 
 t.test('a change that cannot be published fails the statement and names the trigger, or warns', async (t) => {

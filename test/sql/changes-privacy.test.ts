@@ -228,3 +228,22 @@ t.test('ids are the same whatever type of text holds them: blanks that pad char(
   await run(`select message_bus.publish_later('/x'::char(9), '1', client_ids => array['ab']::char(10)[])`);
   t.equal(await value(`select client_ids[1] || '|' from message_bus.backlog('/x')`), 'ab|');
 });
+
+t.test('ids in columns of numeric are whole: 42.00 is user 42; lists may have dimensions', async (t) => {
+  const { published } = await openChanges(
+    t,
+    `create domain amounts as numeric(10,2)[]; create table numbers (id int, a numeric(10,2), b numeric(10,2)[], c amounts, d int[]);
+    select message_bus.publish_changes('numbers', '/a', user_ids => 'a', group_ids => 'b', name => 'a');
+    select message_bus.publish_changes('numbers', '/b', user_ids => 'c', group_ids => 'd', name => 'b');
+    insert into numbers values (1, 42, '{1,2.00,null}', '{7}', '{{1,2},{3,null}}'), (2, 100, null, '{100}', '{}')`,
+  );
+  t.strictSame(
+    (await published()).map(({ user_ids, group_ids }) => [user_ids, group_ids]),
+    [
+      [['42'], ['1', '2']],
+      [['100'], null],
+      [['7'], ['1', '2', '3']],
+      [['100'], null],
+    ],
+  );
+});

@@ -133,6 +133,12 @@ t.test('what is not a list of messages is refused, by name', async (t) => {
     const json = JSON.stringify(list);
     await t.rejects(value('select message_bus.publish_many($1)', [json]), { code: 'PB005', message }, json);
   }
+  // As Python and PHP write whole floating-point numbers: the text 42.0 is no user.
+  for (const ids of ['[42.0]', '["a", 7.00]', '[1e-1]']) {
+    const json = `[{"channel": "/a", "data": 1, "user_ids": ${ids}}]`;
+    const refused = { code: 'PB005', message: /^messages\[0\]\.user_ids: must be a list of text or whole numbers/ };
+    await t.rejects(value('select message_bus.publish_many($1)', [json]), refused, ids);
+  }
   await t.rejects(value('select message_bus.publish_many(null)'), { code: 'PB005', message: /^messages: / });
   t.equal(await value('select count(*) from message_bus.global_backlog()'), 0);
 });
