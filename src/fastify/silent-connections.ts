@@ -1,3 +1,4 @@
+import type { ServerHttp2Session } from 'node:http2';
 import type { Socket } from 'node:net';
 import type { FastifyInstance } from 'fastify';
 
@@ -5,15 +6,17 @@ import type { FastifyInstance } from 'fastify';
 const patienceMs = 200;
 
 /**
- * Connections on which nothing has been asked. Clients open them in advance: browsers and proxies for a second request, undici
- * after one that was aborted. A server that closes ends what is idle after an answer, but would wait more than a minute for
- * the first request of these.
+ * Connections on which nothing is under way. Clients open them in advance: browsers and proxies for a second request, undici
+ * after one that was aborted. Others send half of a request and no more, or keep a session of HTTP/2. A server that closes ends
+ * what is idle after an answer, but would wait for these: more than a minute, or for ever, because Node's timeouts for
+ * requests end with the close.
  */
 export class SilentConnections {
   readonly #sockets = new Set<Socket>();
-  #isClosing = false;
+  readonly #sessions = new Set<ServerHttp2Session>();
+  #timer: NodeJS.Timeout | undefined;
 
-  constructor(server: FastifyInstance['server']) {
+  constructor(private readonly server: FastifyInstance['server']) {
     const forget = (socket: Socket) => this.#sockets.delete(socket);
     const onClose = function (this: Socket) {
       forget(this);
@@ -23,25 +26,37 @@ export class SilentConnections {
       server.on(event, (socket: Socket) => {
         this.#sockets.add(socket);
         socket.once('close', onClose);
-        if (this.#isClosing) this.#closeSoon();
       });
+    server.on('session', (session: ServerHttp2Session) => {
+      this.#sessions.add(session);
+      session.once('close', () => this.#sessions.delete(session));
+    });
   }
 
-  /** From now on each has some time left. */
+  /** Each that is found silent has some time left, those that come later too, until the server has closed. */
   close(): void {
-    this.#isClosing = true;
-    this.#closeSoon();
-  }
-
-  #closeSoon(): void {
-    const silent = [...this.#sockets].filter(isSilent);
+    let before = new Set<Socket>();
+    const closeSilent = () => {
+      const silent = [...this.#sockets].filter(isSilent);
+      for (const socket of silent) if (before.has(socket)) socket.destroy();
+      before = new Set(silent);
+    };
+    closeSilent();
     // Sockets that are open keep the process alive, until the timer has closed them.
-    setTimeout(() => {
-      for (const socket of silent) if (isSilent(socket)) socket.destroy();
+    this.#timer ??= setInterval(() => {
+      closeSilent();
+      // What is under way in a session still gets its answer.
+      for (const session of this.#sessions) if (!session.closed) session.close();
     }, patienceMs).unref();
+    this.server.once('close', () => clearInterval(this.#timer));
   }
 }
 
+/**
+ * Nothing came, or half of a request. For the latter Node has no public word: a socket of HTTP/1 has a parser (one that was
+ * upgraded no longer has), and `_httpMessage`, the answer that is under way.
+ */
 function isSilent(socket: Socket): boolean {
-  return socket.bytesRead === 0;
+  if (socket.bytesRead === 0) return true;
+  return 'parser' in socket && !!socket.parser && !('_httpMessage' in socket && socket._httpMessage);
 }
