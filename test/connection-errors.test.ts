@@ -135,6 +135,9 @@ t.test('TLS that fails', async (t) => {
   const { port } = server.address() as AddressInfo;
   const url = `postgres://a:b@127.0.0.1:${port}/a?sslmode=verify-full`;
   await expectEach(t, url, { code: 'POSTBUS_NO_SERVER', message: /the connection string/ });
+  // What Node says of a server that hangs up in place of a handshake.
+  const hungUp = new Error('Client network socket disconnected before secure TLS connection was established');
+  t.match(codedError(Object.assign(hungUp, { code: 'ECONNRESET' }), 'message_bus'), { code: 'POSTBUS_NO_SERVER' });
   for (const code of ['DEPTH_ZERO_SELF_SIGNED_CERT', 'CERT_HAS_EXPIRED', 'ERR_TLS_CERT_ALTNAME_INVALID']) {
     const error = Object.assign(new Error('not trusted'), { code });
     t.match(codedError(error, 'message_bus'), { code: 'POSTBUS_NO_SERVER', message: /not trusted.*sslrootcert=/ });
@@ -144,6 +147,7 @@ t.test('TLS that fails', async (t) => {
 t.test('files of TLS that cannot be used are told of when the bus is made, without the password', (t) => {
   const folder = t.testdir({
     'no.pem': 'nonsense',
+    'empty.pem': '',
     'ca.pem': '-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n',
   });
   const cases: Record<string, RegExp> = {
@@ -151,9 +155,13 @@ t.test('files of TLS that cannot be used are told of when the bus is made, witho
     'sslcert=/not/there.pem': /in sslcert that cannot be read/,
     'sslkey=/not/there.pem': /in sslkey that cannot be read/,
     [`sslrootcert=${folder}`]: /in sslrootcert that cannot be read \(EISDIR/,
-    [`sslrootcert=${folder}/no.pem`]: /TLS does not take/,
-    [`sslrootcert=${folder}/ca.pem`]: /TLS does not take/,
-    [`sslkey=${folder}/no.pem`]: /TLS does not take/,
+    [`sslrootcert=${folder}/no.pem`]: /in sslrootcert that TLS does not take/,
+    [`sslrootcert=${folder}/ca.pem`]: /in sslrootcert that TLS does not take/,
+    [`sslrootcert=${folder}/empty.pem`]: /in sslrootcert that TLS does not take/,
+    [`sslcert=${folder}/no.pem`]: /in sslcert that TLS does not take/,
+    [`sslcert=${folder}/empty.pem`]: /in sslcert that TLS does not take/,
+    [`sslkey=${folder}/no.pem`]: /in sslkey that TLS does not take/,
+    [`sslkey=${folder}/empty.pem`]: /in sslkey that TLS does not take/,
     'sslmode=verify-ca&uselibpqcompat=true': /verify-ca, which needs .* sslrootcert=/,
   };
   for (const [query, message] of Object.entries(cases)) {

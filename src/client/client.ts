@@ -63,7 +63,11 @@ export class MessageBusClient extends ClientSettings {
   set clientId(id: string | number) {
     const name = `${id}`;
     // Browsers take `.` and `..` out of a path, encoded or not; half a character cannot be encoded.
-    if (!/^(?!\.\.?$)[^\p{Cc}\p{Cs}]+$/u.test(name) || name.length > 255 || id == null)
+    if (
+      !/^(?!\.\.?$)[^\p{Cc}\p{Cs}]+$/u.test(name) ||
+      name.length > 255 ||
+      (typeof id !== 'string' && !Number.isSafeInteger(id))
+    )
       throw new TypeError(`MessageBus: ${name} cannot be a client id`);
     this.#clientId = name;
   }

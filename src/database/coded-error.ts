@@ -160,7 +160,7 @@ function isUnreachable(error: unknown): boolean {
   if ('code' in error && typeof error.code === 'string' && (unreachable.has(error.code) || tlsFailure.test(error.code)))
     return true;
   // What pg and its pool say in words alone.
-  return /timeout expired|timeout exceeded when trying to connect|due to connection timeout|SSL connection/.test(
+  return /timeout expired|timeout exceeded when trying to connect|due to connection timeout|SSL connection|before secure TLS connection/.test(
     error.message,
   );
 }

@@ -1,4 +1,4 @@
-import { X509Certificate } from 'node:crypto';
+import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { createSecureContext } from 'node:tls';
 import pg from 'pg';
@@ -24,7 +24,10 @@ export function checkConnectionString(connectionString: unknown, option: Option)
         'has sslmode=verify-ca, which needs the file of a CA: sslrootcert=/path/ca.pem',
       );
   }
-  throw new errors.BAD_OPTION(option, 'must be a URL such as postgres://user:password@host:5432/database');
+  throw new errors.BAD_OPTION(
+    option,
+    'must be a URL such as postgres://user:password@host:5432/database, without spaces or quotes around it',
+  );
 }
 
 /** Files of TLS that a URL names: pg reads them when it parses the URL, and TLS fails with what is no certificate. */
@@ -32,23 +35,36 @@ function checkFiles(connectionString: string, option: Option): void {
   if (!URL.canParse(connectionString)) return;
   const { searchParams } = new URL(connectionString);
   const files: Record<string, string> = {};
-  for (const parameter of ['sslrootcert', 'sslcert', 'sslkey']) {
+  for (const [parameter, check] of Object.entries(checks)) {
     const path = searchParams.get(parameter);
     if (!path) continue;
     try {
       files[parameter] = readFileSync(path, 'utf8');
     } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error);
-      throw new errors.BAD_OPTION(option, `names a file in ${parameter} that cannot be read (${reason})`);
+      throw new errors.BAD_OPTION(option, `names a file in ${parameter} that cannot be read (${reasonOf(error)})`);
+    }
+    try {
+      check(files[parameter]);
+    } catch (error) {
+      throw new errors.BAD_OPTION(option, `names a file in ${parameter} that TLS does not take (${reasonOf(error)})`);
     }
   }
-  const { sslrootcert: ca, sslcert: cert, sslkey: key } = files;
+  const { sslcert: cert, sslkey: key } = files;
   try {
-    // TLS would leave out what is no certificate, and then trust no server.
-    if (ca !== undefined) new X509Certificate(ca);
-    createSecureContext({ ...(ca && { ca }), ...(cert && { cert }), ...(key && { key }) });
+    // Do they belong together?
+    if (cert !== undefined && key !== undefined) createSecureContext({ cert, key });
   } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
-    throw new errors.BAD_OPTION(option, `names certificates or a key that TLS does not take (${reason})`);
+    throw new errors.BAD_OPTION(option, `names sslcert and sslkey that TLS does not take (${reasonOf(error)})`);
   }
+}
+
+/** TLS would leave out what is empty or no certificate, and then trust no server, or show it none. */
+const checks = {
+  sslrootcert: (pem: string) => new X509Certificate(pem),
+  sslcert: (pem: string) => new X509Certificate(pem),
+  sslkey: (pem: string) => createPrivateKey(pem),
+};
+
+function reasonOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }

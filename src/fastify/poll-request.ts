@@ -18,11 +18,17 @@ export type DenialReason = 'bad_channel' | 'too_many';
 /** Reads a form (`/chat=5&__seq=1`). */
 export function parseForm(bytes: Buffer, maxChannels: number): PollRequest {
   const body = decode(bytes);
-  // URLSearchParams would make another channel of it: one that stays silent.
-  if (body.includes('%') && !isPercentEncoded(body)) {
+  if (!body.includes('%') || isPercentEncoded(body)) return collect(new URLSearchParams(body), maxChannels);
+  // URLSearchParams would make other channels of them: ones that stay silent.
+  const [sound, broken]: [string[], string[]] = [[], []];
+  for (const field of body.split('&')) (isPercentEncoded(field) ? sound : broken).push(field);
+  const request = collect(new URLSearchParams(sound.join('&')), maxChannels);
+  if (request.channels.size === 0) {
     throw new errors.BAD_BODY('has a percent sign that does not begin a character of UTF-8');
   }
-  return collect(new URLSearchParams(body), maxChannels);
+  request.denied ??= new Map();
+  for (const field of broken) request.denied.set(field.replace(/=.*/s, ''), 'bad_channel');
+  return request;
 }
 
 /** Reads a JSON object (`{"/chat":5,"__seq":1}`). */

@@ -24,7 +24,23 @@ t.test('a client id reaches the server as it is, whatever characters it has', as
 t.test('what cannot be a client id is refused when it is set', async (t) => {
   const client = new MessageBusClient();
   const before = client.clientId;
-  for (const id of ['', '.', '..', 'a\nb', '\0', '\ud800', 'x'.repeat(256), undefined, null]) {
+  for (const id of [
+    '',
+    '.',
+    '..',
+    'a\nb',
+    '\0',
+    '\ud800',
+    'x'.repeat(256),
+    undefined,
+    null,
+    NaN,
+    1.5,
+    {},
+    ['a'],
+    Promise.resolve('a'),
+    true,
+  ]) {
     t.throws(() => Object.assign(client, { clientId: id }), { name: 'TypeError', message: /^MessageBus: / });
   }
   t.equal(client.clientId, before);

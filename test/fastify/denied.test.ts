@@ -37,6 +37,15 @@ t.test('a poll that names what is no channel is given its good channels, and tol
   }
 });
 
+t.test('a form with a name that is not encoded is given its good channels, and told of the others', async (t) => {
+  for (const name of ['100%', '%zz', '/a%FF', '%C3', '/%ED%A0%80']) {
+    for (const body of [`/good=0&${name}=5`, `${name}=5=6&/good=0`, `${name}&/good=0`]) {
+      const { text } = await send(`${url}/message-bus/c/poll?dlp=t`, { headers: form, body });
+      t.strictSame(JSON.parse(text), [yes, denied({ [name]: 'bad_channel' })], body);
+    }
+  }
+});
+
 t.test('channels above maxChannels are left out and told, the first ones are answered', async (t) => {
   const { messages } = await poll(url, { '/a': null, '/b': null, '/good': 0, '/c': 0, __d: 0 }, { dlp: true });
   t.strictSame(messages, [yes, denied({ '/c': 'too_many', __d: 'bad_channel' })]);
