@@ -56,6 +56,20 @@ begin
         || case when current_setting('server_version_num')::int >= 160000
           then format('grant %I to %I with %s true;', pg_get_userbyid(t.relowner), current_user, replace(lacking, ',', ' true,')) else format('alter role %I inherit;', current_user) end;
   end if;
+  -- Postgres would not say to whom. It asks nothing of the owner if a superuser gives the function away.
+  select string_agg(distinct format('grant %s;', g.missing), ' ') into lacking from (
+    select format('create on schema %I to %I', n.nspname, r.role)
+      from pg_namespace n cross join (values (current_user), (pg_get_userbyid(t.relowner))) r(role)
+      where n.oid = t.relnamespace and not has_schema_privilege(r.role, n.oid, 'create')
+        and not exists (select from pg_roles c where c.rolname = current_user and c.rolsuper)
+    union all
+    select format('trigger on table %s to %I', p.relid, current_user)
+      from pg_partition_tree("table") p where not has_table_privilege(current_user, p.relid, 'trigger')
+  ) g(missing);
+  if lacking is not null then
+    raise exception using errcode = 'PB006', message = format('table: there are grants missing to publish the changes of %s', "table"),
+      hint = 'Call it after: ' || lacking;
+  end if;
   perform stop_publishing_changes("table", name);
 
   -- Cut to what the names of a trigger may have, in bytes; and then one that is not taken.

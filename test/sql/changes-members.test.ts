@@ -66,6 +66,36 @@ t.test('a member of the owner installs publish_changes, or is told which grant i
   );
 });
 
+t.test('a schema in which nothing may be made, and partitions of others: the missing grants are named', async (t) => {
+  const database = await createDatabase(t);
+  const [owner, member, other] = await Promise.all([
+    createRole(t, database),
+    createRole(t, database),
+    createRole(t, database),
+  ]);
+  await database.query(`create schema bare; grant usage on schema bare to ${owner.role}, ${member.role}, ${other.role};
+    grant ${owner.role} to ${member.role};
+    grant usage on schema message_bus to ${owner.role}, ${member.role};
+    grant execute on function ${functions.replaceAll(/\w+/g, 'message_bus.$&')} to ${owner.role}, ${member.role};
+    create table bare.parts (id int, kind text) partition by list (kind); alter table bare.parts owner to ${owner.role};
+    create table bare.part partition of bare.parts for values in ('a'); alter table bare.part owner to ${other.role}`);
+  const calling = [await openSession(t, member.url)];
+  for (const { client } of calling) {
+    const call = () => client.query(`select message_bus.publish_changes('bare.parts', '/parts')`);
+    const refusal = await call().catch((error: unknown) => error);
+    t.match(refusal, {
+      code: 'PB006',
+      message: /^table: there are grants missing to publish the changes of bare.parts/,
+    });
+    const hint = refusal instanceof Error && 'hint' in refusal ? String(refusal.hint) : '';
+    const grants = hint.replace('Call it after: ', '');
+    await database.query(grants);
+    await call();
+    // Only owners of the partitions drop triggers.
+    await database.query(`select message_bus.stop_publishing_changes('bare.parts')`);
+  }
+});
+
 t.test('a table with a foreign table among its partitions is refused whole', async (t) => {
   const { run, database } = await openChanges(
     t,
