@@ -23,6 +23,11 @@ export function reportFile(file) {
   });
 }
 
+/** Whether a test was not run because its title was not asked for. */
+export function isFilteredOut(skip) {
+  return typeof skip === 'string' && skip.startsWith('filter: ');
+}
+
 /** Where the end of the output shows it. */
 export function reportDetails() {
   for (const detail of details) console.log(`\n${detail}`);
@@ -33,6 +38,7 @@ function collect(parser, told) {
   parser.on('child', (inner) => collect(inner, told));
   parser.on('assert', (result) => {
     const isTold = told.some(({ ok, fullname }) => !ok && fullname.startsWith(`${result.fullname} > `));
+    if (isFilteredOut(result.skip)) return;
     if (result.skip || (!result.ok && !result.todo && !isTold)) told.push(result);
   });
 }

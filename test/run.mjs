@@ -1,4 +1,4 @@
-// Runs the tests against a Postgres of their own: `npm test`, or `npm test -- test/bus.test.ts test/sql/`.
+// Runs the tests against a Postgres of their own: `npm test`, or `npm test -- test/bus.test.ts test/sql/`. dist/ is built before.
 import { spawn } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import { text } from 'node:stream/consumers';
@@ -6,12 +6,13 @@ import { fileURLToPath } from 'node:url';
 import pg from 'pg';
 import { startEmbeddedPostgres } from '../dist/embedded-postgres/index.js';
 import { createBus } from '../dist/index.js';
+import { title, wanted } from './arguments.mjs';
 import { startBrowser } from './browser-server.mjs';
 import { compile } from './compile.mjs';
 import './temporary-folder.mjs';
 
 const template = 'postbus_template';
-const files = chosenFiles(process.argv.slice(2));
+const files = chosenFiles();
 await compile();
 const server = await startEmbeddedPostgres({
   // What a crash leaves behind is tested on servers that the tests start themselves.
@@ -33,7 +34,7 @@ try {
   await server.stop();
 }
 
-function chosenFiles(wanted) {
+function chosenFiles() {
   const all = readdirSync(new URL('.', import.meta.url), { recursive: true })
     .filter((path) => path.endsWith('.test.ts'))
     .map((path) => `test/${path}`)
@@ -63,6 +64,7 @@ async function runFiles(browser) {
       ...process.env,
       POSTBUS_TEST_URL: server.url,
       POSTBUS_TEST_TEMPLATE: template,
+      ...(title === undefined ? {} : { POSTBUS_TEST_TITLE: title }),
       ...(browser === undefined ? {} : { POSTBUS_TEST_BROWSER: browser }),
       // A line for each file, and none that are drawn again and again.
       ...(process.stdout.isTTY ? {} : { CI: '1' }),
