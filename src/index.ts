@@ -1,7 +1,8 @@
-export type { Id } from './arguments.js';
+export type { Bus } from './bus/bus.js';
+export type { Gap, MessageCallback, Subscription } from './bus/callback-subscription.js';
 export type { DataOf } from './bus/channel-data.js';
-export type { DataSchema } from './bus/schemas.js';
-export type { Bus } from './bus.js';
+export { createBus } from './bus/create-bus.js';
+export type { Diagnostics } from './bus/diagnostics.js';
 export type {
   BusOptions,
   ManyMessage,
@@ -11,15 +12,14 @@ export type {
   Settings,
   SiteOptions,
   SubscribeOptions,
-} from './bus-options.js';
-export type { ClientMessageFilter } from './client-filters.js';
-export type { Codec } from './codec.js';
-export { createBus } from './create-bus.js';
+} from './bus/options.js';
+export type { DataSchema } from './bus/schemas.js';
 export { printMigration } from './database/migrate.js';
-export type { Diagnostics } from './diagnostics.js';
-export { isPostbusError, type PostbusError, type PostbusErrorCode } from './errors.js';
-export type { BusEvents } from './events.js';
-export type { Logger } from './logger.js';
-export type { Message } from './message.js';
+export type { Id } from './foundation/checks.js';
+export { isPostbusError, type PostbusError, type PostbusErrorCode } from './foundation/errors.js';
+export type { Logger } from './foundation/logger.js';
+export type { BusEvents } from './listening/events.js';
+export type { ClientMessageFilter } from './messages/client-filters.js';
+export type { Codec } from './messages/codec.js';
+export type { Message } from './messages/message.js';
 export type { PublishClient } from './publishing/publish-with-client.js';
-export type { Gap, MessageCallback, Subscription } from './subscription.js';

@@ -1,4 +1,4 @@
-// Runs the tests against a Postgres of their own: `npm test`, or `npm test -- test/bus.test.ts test/sql/`. dist/ is built before.
+// Runs the tests against a Postgres of their own: `npm test`, or `npm test -- test/bus/bus.test.ts test/sql/`. dist/ is built before.
 import { spawn } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import { text } from 'node:stream/consumers';

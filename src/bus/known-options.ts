@@ -1,3 +1,4 @@
+import { KnownKeys } from '../foundation/known-keys.js';
 import type {
   BusOptions,
   ManyMessage,
@@ -7,8 +8,7 @@ import type {
   Settings,
   SiteOptions,
   SubscribeOptions,
-} from '../bus-options.js';
-import { KnownKeys } from '../foundation/known-keys.js';
+} from './options.js';
 
 export const publishKeys = new KnownKeys<PublishOptions>('publish()', {
   userIds: true,

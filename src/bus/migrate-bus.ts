@@ -1,7 +1,7 @@
 import type { Database } from '../database/database.js';
 import { migrate } from '../database/migrate.js';
-import { errors } from '../errors.js';
-import type { Logger } from '../logger.js';
+import { errors } from '../foundation/errors.js';
+import type { Logger } from '../foundation/logger.js';
 import type { Readiness } from './readiness.js';
 
 /**

@@ -1,6 +1,6 @@
 import type { Database } from '../database/database.js';
 import { loadSchemaSql, type SchemaSql } from '../database/migrate/load.js';
-import { errors } from '../errors.js';
+import { errors } from '../foundation/errors.js';
 
 /** What a node calls. Without `keepalive` and `diagnostics` it works all the same. */
 const nodeFunctions = [
@@ -28,7 +28,7 @@ interface Outcome {
   until: number;
 }
 
-/** Asks the database whether a node could do its work, by node_ready() of sql/internal/node_ready.sql. */
+/** Asks the database whether a node could do its work, by node_ready() of sql/administration/internal/node_ready.sql. */
 export class Readiness {
   #last: Outcome | undefined;
   #asking: Promise<Outcome> | undefined;

@@ -1,5 +1,5 @@
-import { isChannel } from '../arguments.js';
-import { errors } from '../errors.js';
+import { isChannel } from '../foundation/checks.js';
+import { errors } from '../foundation/errors.js';
 
 /** The part of Standard Schema (https://standardschema.dev) that the bus uses. */
 export interface DataSchema {

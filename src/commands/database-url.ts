@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import { errors } from '../errors.js';
+import { errors } from '../foundation/errors.js';
 import { type Arguments, environment, UsageError } from './command.js';
 
 /** Where a running `postbus serve` of this folder keeps the address of its embedded Postgres. */

@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import { isPostbusError } from '../errors.js';
+import { isPostbusError } from '../foundation/errors.js';
 import { Arguments, type Command, columns, helpFor, ToldError, UsageError } from './command.js';
 import { configureCommand } from './configure.js';
 import { expireCommand } from './expire.js';

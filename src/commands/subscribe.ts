@@ -1,7 +1,7 @@
 import { once } from 'node:events';
-import type { Logger } from '../logger.js';
-import type { Message } from '../message.js';
-import { listenForStopSignals } from '../server/stop-signals.js';
+import type { Logger } from '../foundation/logger.js';
+import type { Message } from '../messages/message.js';
+import { listenForStopSignals } from '../server/processes/stop-signals.js';
 import { type Command, databaseOptions, listenOption, UsageError } from './command.js';
 import { findDatabaseUrl, givenListenUrl } from './database-url.js';
 
@@ -35,7 +35,7 @@ embedded one that postbus serve runs in this folder.
     const listenConnectionString = givenListenUrl(args);
     const connectionString = await findDatabaseUrl(args);
 
-    const { createBus } = await import('../create-bus.js');
+    const { createBus } = await import('../bus/create-bus.js');
     const signals = listenForStopSignals();
     const bus = createBus({ connectionString, listenConnectionString, schema: args.schema, logger });
     try {

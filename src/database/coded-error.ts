@@ -1,4 +1,4 @@
-import { errors, isPostbusError } from '../errors.js';
+import { errors, isPostbusError } from '../foundation/errors.js';
 
 /** What Postgres or the way to it says, as an error of the table. The first error stays as its `cause`. */
 export function codedError(error: unknown, schema: string): Error {

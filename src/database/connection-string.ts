@@ -2,7 +2,7 @@ import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { createSecureContext } from 'node:tls';
 import pg from 'pg';
-import { errors } from '../errors.js';
+import { errors } from '../foundation/errors.js';
 
 type Option = 'connectionString' | 'listenConnectionString';
 

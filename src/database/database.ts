@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import pg from 'pg';
-import { errors } from '../errors.js';
+import { errors } from '../foundation/errors.js';
 import { codedError, isLostStatement } from './coded-error.js';
 import type { Postgres, Query } from './postgres.js';
 

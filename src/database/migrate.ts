@@ -1,5 +1,5 @@
 import pg from 'pg';
-import { errors } from '../errors.js';
+import { errors } from '../foundation/errors.js';
 import { codedError } from './coded-error.js';
 import { commentOnAll } from './migrate/comments.js';
 import { createSchema } from './migrate/create-schema.js';

@@ -2,7 +2,7 @@ import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type pg from 'pg';
 import pgListen, { type Subscriber } from 'pg-listen';
-import { errors } from '../errors.js';
+import { errors } from '../foundation/errors.js';
 import { areSettingsRefused, withListeningSettings } from './listening-session.js';
 import type { ListeningConnection } from './postgres.js';
 import { resultTypes } from './result-types.js';

@@ -1,5 +1,5 @@
 import type pg from 'pg';
-import { errors } from '../errors.js';
+import { errors } from '../foundation/errors.js';
 
 /** A setting of connections, says pg's documentation of it; it is one of queries too, and the pool may be the user's. */
 export interface TimedQuery extends pg.QueryConfig {

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { Socket } from 'node:net';
 import pg from 'pg';
-import { errors } from '../errors.js';
+import { errors } from '../foundation/errors.js';
 import { checkConnectionString } from './connection-string.js';
 import { PgListeningConnection } from './pg-listening-connection.js';
 import { PoolQueries } from './pool-queries.js';

@@ -1,4 +1,4 @@
-import { errors } from '../errors.js';
+import { errors } from '../foundation/errors.js';
 
 /** What a cache can hold: JSON, and Set, Map and Date anywhere in it. */
 export type CacheValue =

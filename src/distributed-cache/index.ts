@@ -1,11 +1,11 @@
 import { randomUUID } from 'node:crypto';
-import { checkChannel } from '../arguments.js';
-import type { Bus } from '../bus.js';
-import { errors } from '../errors.js';
+import type { Bus } from '../bus/bus.js';
+import type { Subscription } from '../bus/callback-subscription.js';
+import { checkChannel } from '../foundation/checks.js';
+import { errors } from '../foundation/errors.js';
 import { KnownKeys } from '../foundation/known-keys.js';
-import { consoleLogger } from '../logger.js';
-import type { Message } from '../message.js';
-import type { Subscription } from '../subscription.js';
+import { consoleLogger } from '../foundation/logger.js';
+import type { Message } from '../messages/message.js';
 import { type Change, type Publication, readChange, undo } from './change.js';
 import { type CacheValue, decode, encode } from './codec.js';
 import { Entries } from './entries.js';

@@ -1,7 +1,7 @@
 import { writeSync } from 'node:fs';
-import { toFailure } from './errors.js';
 import { launch, type Undo } from './launch.js';
 import { isRequest, type Report, type Request } from './protocol.js';
+import { toFailure } from './system/errors.js';
 
 /*
  * The program between the parent and Postgres. It outlives the parent by the moment that it takes to stop Postgres and to

@@ -1,9 +1,9 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { resolve } from 'node:path';
 import { KnownKeys } from '../foundation/known-keys.js';
-import { embeddedPostgresErrors } from './errors.js';
 import { guardianCommand } from './guardian-command.js';
 import { isReport, type Report, type Request } from './protocol.js';
+import { embeddedPostgresErrors } from './system/errors.js';
 import { finishForGuardian } from './without-guardian.js';
 
 export interface EmbeddedPostgresOptions {

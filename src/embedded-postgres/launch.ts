@@ -1,18 +1,18 @@
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { accountFor, asRoot, leaveGroups } from './account.js';
-import { locateBinaries, prepareBinaries } from './binaries.js';
-import { serverUrl } from './connection.js';
-import { prepareData } from './data-folder.js';
-import { Failure, toFailure } from './errors.js';
-import { claimFolder } from './folder-claim.js';
-import { openPlace, type Place } from './folder-place.js';
-import type { Postmaster } from './postmaster.js';
-import { readLastPort, writeGitignore, writeUrl } from './private-files.js';
+import { locateBinaries, prepareBinaries } from './binaries/binaries.js';
+import { prepareData } from './folder/data-folder.js';
+import { claimFolder } from './folder/folder-claim.js';
+import { openPlace, type Place } from './folder/folder-place.js';
+import { readLastPort, writeGitignore, writeUrl } from './folder/private-files.js';
 import type { Report, Request } from './protocol.js';
-import { startServer } from './server.js';
-import { openServerLog } from './server-log.js';
-import { TemporaryFolders } from './temporary.js';
+import { serverUrl } from './server/connection.js';
+import type { Postmaster } from './server/postmaster.js';
+import { startServer } from './server/server.js';
+import { accountFor, asRoot, leaveGroups } from './system/account.js';
+import { Failure, toFailure } from './system/errors.js';
+import { openServerLog } from './system/server-log.js';
+import { TemporaryFolders } from './system/temporary.js';
 
 export type Undo = () => void | Promise<void>;
 

@@ -1,4 +1,4 @@
-import { type FailureCode, isFailureCode } from './errors.js';
+import { type FailureCode, isFailureCode } from './system/errors.js';
 
 /** What the parent asks of the guardian. That the parent goes away, or closes the channel, means: stop. */
 export interface Request {

@@ -1,6 +1,6 @@
-import { isPostgresOn, signalProcess } from './processes.js';
-import { removeFolders } from './temporary.js';
-import { poll } from './wait.js';
+import { isPostgresOn, signalProcess } from './system/processes.js';
+import { removeFolders } from './system/temporary.js';
+import { poll } from './system/wait.js';
 
 /** A guardian that was killed leaves all behind that it guarded: then the parent tidies up. */
 export async function finishForGuardian(data: string, postmaster: number, temporary: readonly string[]): Promise<void> {

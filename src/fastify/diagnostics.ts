@@ -1,8 +1,8 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
-import type { Meter } from '../meter.js';
+import type { Meter } from '../foundation/meter.js';
 import { createErrorHandler } from './failures.js';
 import type { PostbusOptions, Settings } from './options.js';
-import type { PollBudget } from './poll-budget.js';
+import type { PollBudget } from './polls/poll-budget.js';
 import { lookupFailure } from './viewer.js';
 
 export interface DiagnosticsOptions {

@@ -1,7 +1,7 @@
 import { STATUS_CODES } from 'node:http';
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
-import { errors, isPostbusError } from '../errors.js';
-import { OnceAMinuteByCode } from '../once-a-minute.js';
+import { errors, isPostbusError } from '../foundation/errors.js';
+import { OnceAMinuteByCode } from '../foundation/throttled-log.js';
 import { checkHeaders } from './extra-headers.js';
 import type { PostbusOptions } from './options.js';
 

@@ -1,27 +1,27 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import fastifyPlugin from 'fastify-plugin';
-import type { Bus } from '../bus.js';
-import { errors } from '../errors.js';
-import { Meter } from '../meter.js';
-import { StreamedAnswer, WholeAnswer } from './answers.js';
-import { Connections } from './connections.js';
-import { logDenials } from './denials.js';
+import type { Bus } from '../bus/bus.js';
+import { errors } from '../foundation/errors.js';
+import { Meter } from '../foundation/meter.js';
 import { type DiagnosticsOptions, diagnostics } from './diagnostics.js';
 import { addExtraHeaders } from './extra-headers.js';
 import { createErrorHandler } from './failures.js';
-import { OpenAnswers } from './open-answers.js';
 import { type PostbusOptions, type Settings, toSettings } from './options.js';
-import { ParkedPolls } from './parked-polls.js';
-import { Poll } from './poll.js';
-import { PollBudget } from './poll-budget.js';
-import { type PollRequest, parseForm, parseJson } from './poll-request.js';
-import { Shares } from './shares.js';
+import { StreamedAnswer, WholeAnswer } from './polls/answers.js';
+import { logDenials } from './polls/denials.js';
+import { OpenAnswers } from './polls/open-answers.js';
+import { ParkedPolls } from './polls/parked-polls.js';
+import { Poll } from './polls/poll.js';
+import { PollBudget } from './polls/poll-budget.js';
+import { type PollRequest, parseForm, parseJson } from './polls/poll-request.js';
+import { Shares } from './polls/turn-budget.js';
+import { Connections } from './presence-hooks.js';
 import { SilentConnections } from './silent-connections.js';
 import { lookUp, type Visitor } from './viewer.js';
 
-export type { ConnectedClient } from './connections.js';
 export type { ErrorReply } from './failures.js';
 export type { PostbusOptions } from './options.js';
+export type { ConnectedClient } from './presence-hooks.js';
 
 declare module 'fastify' {
   interface FastifyInstance {

@@ -1,10 +1,10 @@
 import type { FastifyError, FastifyRequest, LogLevel, RegisterOptions } from 'fastify';
-import { checkFlag, checkWholeNumber, type Id } from '../arguments.js';
-import type { Bus } from '../bus.js';
-import { errors } from '../errors.js';
+import type { Bus } from '../bus/bus.js';
+import { checkFlag, checkWholeNumber, type Id } from '../foundation/checks.js';
+import { errors } from '../foundation/errors.js';
 import { KnownKeys } from '../foundation/known-keys.js';
-import type { ConnectedClient } from './connections.js';
 import type { ErrorReply } from './failures.js';
+import type { ConnectedClient } from './presence-hooks.js';
 
 type MaybePromise<T> = T | Promise<T>;
 

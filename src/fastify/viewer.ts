@@ -1,7 +1,7 @@
 import type { FastifyRequest } from 'fastify';
-import { checkId, checkSite } from '../arguments.js';
-import { errors } from '../errors.js';
-import type { Viewer } from '../visibility.js';
+import { checkId, checkSite } from '../foundation/checks.js';
+import { errors } from '../foundation/errors.js';
+import type { Viewer } from '../messages/visibility.js';
 import type { Settings } from './options.js';
 
 /** Who a request comes from, and to which site ('': none). */

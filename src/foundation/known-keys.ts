@@ -1,4 +1,4 @@
-import { errors } from '../errors.js';
+import { errors } from './errors.js';
 
 /**
  * The keys that an options object may have. A key that is not known is an error, and not something to pass over: with `userId`

@@ -1,7 +1,7 @@
 import type { Database } from '../database/database.js';
-import { errors } from '../errors.js';
-import type { Logger } from '../logger.js';
-import { OnceAMinute } from '../once-a-minute.js';
+import { errors } from '../foundation/errors.js';
+import type { Logger } from '../foundation/logger.js';
+import { OnceAMinute } from '../foundation/throttled-log.js';
 
 /** A session that may keep the queue from being emptied. */
 interface Suspect {

@@ -1,7 +1,7 @@
 import type { Database } from '../database/database.js';
-import { errors } from '../errors.js';
-import type { Notice } from '../notification.js';
-import type { Terms } from '../reader.js';
+import { errors } from '../foundation/errors.js';
+import type { Terms } from '../reading/reader.js';
+import type { Notice } from './payload.js';
 
 /** A message by which a past is recognized. */
 export type Landmark = Pick<Notice, 'globalId' | 'site' | 'channel' | 'messageId' | 'version' | 'expires'>;
@@ -23,7 +23,7 @@ export interface BusState {
   maxAge: number;
 }
 
-/** See node_state() in sql/internal/node.sql. */
+/** See node_state() in sql/reading/internal/node.sql. */
 interface StateRow {
   notify_channel: string | null;
   /** In hexadecimal. */

@@ -1,12 +1,12 @@
-import { Bus } from '../bus.js';
-import type { BusOptions } from '../bus-options.js';
+import { Bus } from '../bus/bus.js';
+import type { BusOptions } from '../bus/options.js';
 import type { DatabaseOptions } from '../database/pooled-postgres.js';
 import { errors } from '../errors.js';
 import { KnownKeys } from '../foundation/known-keys.js';
 import { PglitePostgres } from './pglite-postgres.js';
 import type { PgliteDatabase } from './pglite-session.js';
 
-export type { Bus } from '../bus.js';
+export type { Bus } from '../bus/bus.js';
 export type { PgliteDatabase } from './pglite-session.js';
 
 export interface MemoryBusOptions extends Omit<BusOptions, Exclude<keyof DatabaseOptions, 'queryTimeout'>> {

@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import pg from 'pg';
 import type { RunStatement } from '../database/postgres.js';
 import { writeValue } from '../database/result-types.js';
-import { errors } from '../errors.js';
+import { errors } from '../foundation/errors.js';
 import { inTransaction, type PgliteDatabase, queryOptions } from './pglite-session.js';
 
 const pollMs = 5;

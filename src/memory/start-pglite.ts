@@ -1,5 +1,5 @@
 import { migrate } from '../database/migrate.js';
-import { errors } from '../errors.js';
+import { errors } from '../foundation/errors.js';
 import { inTransaction, type PgliteDatabase } from './pglite-session.js';
 import { preparedSchema, readPrepared } from './prepared.js';
 

@@ -1,8 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { isLockTimeout, isRetryable } from '../database/coded-error.js';
 import type { Database } from '../database/database.js';
-import { errors } from '../errors.js';
-import { Entry, type Publication } from '../publication.js';
+import { errors } from '../foundation/errors.js';
+import { Entry, type Publication } from './publication.js';
 
 /** Publishes a list in one transaction, all or none. Waits for channels that others hold as long as a query may take. */
 export async function publishList(database: Database, publications: readonly Publication[]): Promise<number[]> {

@@ -1,7 +1,7 @@
 import { codedError } from '../database/coded-error.js';
 import type { Database } from '../database/database.js';
-import { errors } from '../errors.js';
-import type { Publication } from '../publication.js';
+import { errors } from '../foundation/errors.js';
+import type { Publication } from './publication.js';
 
 /** Runs statements in a transaction of the caller's: a client of `pg`, or an adapter to that of a query builder. */
 export interface PublishClient {

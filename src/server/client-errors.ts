@@ -1,6 +1,6 @@
 import { type ServerOptions as HttpOptions, ServerResponse, STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
-import { errors } from '../errors.js';
+import { errors } from '../foundation/errors.js';
 
 /** How long requests may take to come in, in ms. */
 export interface RequestTimes {

@@ -1,13 +1,13 @@
 import { STATUS_CODES } from 'node:http';
 import Fastify, { type FastifyError, type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
-import { createBus } from '../create-bus.js';
-import { errors } from '../errors.js';
+import { createBus } from '../bus/create-bus.js';
 import postbus, { type PostbusOptions } from '../fastify/index.js';
-import { OnceAMinuteByCode } from '../once-a-minute.js';
+import { errors } from '../foundation/errors.js';
+import { OnceAMinuteByCode } from '../foundation/throttled-log.js';
 import { browserScript } from './browser-script.js';
 import { answerClientError, httpOptions, requestTimes } from './client-errors.js';
 import { letInPagesOf } from './cors.js';
-import { demo } from './demo.js';
+import { demo } from './demo/demo.js';
 import { health } from './health.js';
 import { checkHosts } from './host-check.js';
 import { logging } from './log.js';

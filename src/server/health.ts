@@ -1,7 +1,7 @@
 import { STATUS_CODES } from 'node:http';
 import type { FastifyInstance } from 'fastify';
-import type { Bus } from '../bus.js';
-import { errors, isPostbusError } from '../errors.js';
+import type { Bus } from '../bus/bus.js';
+import { errors, isPostbusError } from '../foundation/errors.js';
 
 /**
  * `/health/live`: this process runs; restart it when there is no answer. `/health/ready`: messages come and go, see

@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import { isIPv4 } from 'node:net';
 import type { FastifyInstance } from 'fastify';
-import { errors } from '../errors.js';
+import { errors } from '../foundation/errors.js';
 
 const loopbackNames = ['localhost', '127.0.0.1', '[::1]'];
 const hostShape = /^(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:\d{0,5})?$/i;

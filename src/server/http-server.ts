@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import type { FastifyInstance } from 'fastify';
-import type { Bus } from '../bus.js';
-import { errors } from '../errors.js';
+import type { Bus } from '../bus/bus.js';
+import { errors } from '../foundation/errors.js';
 import { createServer, type ServerOptions } from './create-server.js';
 
 export interface Address {

@@ -1,5 +1,5 @@
 import Fastify, { type FastifyBaseLogger } from 'fastify';
-import { isPostbusError } from '../errors.js';
+import { isPostbusError } from '../foundation/errors.js';
 
 /** Settings for Fastify: lines of JSON on stderr. */
 export function logging(level: string) {

@@ -1,9 +1,9 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { FastifyBaseLogger } from 'fastify';
-import type { Bus } from '../bus.js';
-import { createBus } from '../create-bus.js';
-import { errors } from '../errors.js';
-import type { StopSignals } from './stop-signals.js';
+import type { Bus } from '../bus/bus.js';
+import { createBus } from '../bus/create-bus.js';
+import { errors } from '../foundation/errors.js';
+import type { StopSignals } from './processes/stop-signals.js';
 
 export interface PrepareOptions {
   connectionString: string;

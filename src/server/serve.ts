@@ -1,11 +1,11 @@
 import { startEmbeddedPostgres } from '../embedded-postgres/index.js';
-import { errors } from '../errors.js';
+import { errors } from '../foundation/errors.js';
 import type { ServerOptions } from './create-server.js';
 import { isLoopback } from './host-check.js';
 import { authority, HttpServer } from './http-server.js';
 import { createLogger, logWhatNodePrints } from './log.js';
 import { prepareSchema } from './prepare-schema.js';
-import { listenForStopSignals } from './stop-signals.js';
+import { listenForStopSignals } from './processes/stop-signals.js';
 import { Workers } from './workers.js';
 
 export interface ServeOptions {

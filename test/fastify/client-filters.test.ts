@@ -1,9 +1,9 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import t, { type Test } from 'tap';
-import { ClientFilters } from '../../src/client-filters.js';
-import { Batch } from '../../src/frame.js';
 import type { Message } from '../../src/index.js';
-import { StoredMessage } from '../../src/message.js';
+import { ClientFilters } from '../../src/messages/client-filters.js';
+import { Batch } from '../../src/messages/frame.js';
+import { StoredMessage } from '../../src/messages/message.js';
 import { openBus } from '../helpers/bus.js';
 import { createDatabase } from '../helpers/database.js';
 import { listen, poll, stream, type WireMessage } from '../helpers/server.js';

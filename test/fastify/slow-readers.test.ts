@@ -4,7 +4,7 @@ import http2 from 'node:http2';
 import { connect, type Server, type Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import t, { type Test } from 'tap';
-import { OpenAnswers } from '../../src/fastify/open-answers.js';
+import { OpenAnswers } from '../../src/fastify/polls/open-answers.js';
 import { openBus } from '../helpers/bus.js';
 import { createDatabase } from '../helpers/database.js';
 import { listen, stream } from '../helpers/server.js';

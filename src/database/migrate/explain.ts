@@ -1,4 +1,4 @@
-import { errors } from '../../errors.js';
+import { errors } from '../../foundation/errors.js';
 import { isLockTimeout } from '../coded-error.js';
 import type { Postgres } from '../postgres.js';
 import { lockHolders } from './lock.js';

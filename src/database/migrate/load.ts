@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { readdir, readFile } from 'node:fs/promises';
+import { basename } from 'node:path';
 import pg from 'pg';
 import { type Comment, functionComments, writtenComments } from './comments.js';
 
@@ -12,7 +13,7 @@ export const migrationLockTable = 'schema_migration_lock';
 
 // src/database/migrate/ and dist/database/migrate/ lie equally deep.
 const migrationsFolder = new URL('../../../migrations/', import.meta.url);
-const functionsFolder = new URL('../../../sql/', import.meta.url);
+const sqlFolder = new URL('../../../sql/', import.meta.url);
 
 /** The SQL that makes up a schema. It names no schema: the search path does. */
 export interface SchemaSql {
@@ -36,11 +37,14 @@ export async function loadSchemaSql(): Promise<SchemaSql> {
   for (const file of await sqlFiles(migrationsFolder)) {
     migrations.push([file.replace(/\.sql$/, ''), await readFile(new URL(file, migrationsFolder), 'utf8')]);
   }
+  const files = await allFiles();
+  const isIn = (folder: string, [path]: [string, string]) => path.split(/[\\/]/).includes(folder);
+  const functionFiles = files.filter((file) => !isIn('comments', file));
+  const publicFunctions = functionFiles.filter((file) => !isIn('internal', file)).map(([, text]) => text);
   // Helpers first: SQL functions are resolved when they are created.
-  const internal = new URL('internal/', functionsFolder);
-  const publicFunctions = await readAll(functionsFolder);
-  const comments = await readAll(new URL('comments/', functionsFolder));
-  const functions = [...(await readAll(internal)), ...publicFunctions].join('\n');
+  const internal = functionFiles.filter((file) => isIn('internal', file)).map(([, text]) => text);
+  const functions = [...internal, ...publicFunctions].join('\n');
+  const comments = files.filter((file) => isIn('comments', file)).map(([, text]) => text);
   return {
     migrations,
     functions,
@@ -72,10 +76,13 @@ async function sqlFiles(folder: URL): Promise<string[]> {
   return (await readdir(folder)).filter((file) => file.endsWith('.sql')).sort();
 }
 
-async function readAll(folder: URL): Promise<string[]> {
-  const texts: string[] = [];
-  for (const file of await sqlFiles(folder)) texts.push(await readFile(new URL(file, folder), 'utf8'));
-  return texts;
+/** Path and text of the files of all rooms, by their names: those that others need come first in the alphabet. */
+async function allFiles(): Promise<[string, string][]> {
+  const paths = (await readdir(sqlFolder, { recursive: true })).filter((path) => path.endsWith('.sql'));
+  paths.sort((one, other) => (basename(one) < basename(other) ? -1 : 1));
+  return Promise.all(
+    paths.map(async (path): Promise<[string, string]> => [path, await readFile(new URL(path, sqlFolder), 'utf8')]),
+  );
 }
 
 function functionsOf(statements: string): string[] {

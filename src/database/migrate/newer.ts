@@ -1,4 +1,4 @@
-import { errors } from '../../errors.js';
+import { errors } from '../../foundation/errors.js';
 import { digestOf, type SchemaSql } from './load.js';
 import type { SchemaState } from './state.js';
 

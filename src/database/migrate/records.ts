@@ -1,5 +1,5 @@
 import pg from 'pg';
-import { errors } from '../../errors.js';
+import { errors } from '../../foundation/errors.js';
 import type { RunStatement } from '../postgres.js';
 import { migrationLockTable, migrationTable, type SchemaSql } from './load.js';
 import type { SchemaState } from './state.js';

@@ -9,7 +9,7 @@ import {
   PostgresIntrospector,
   PostgresQueryCompiler,
 } from 'kysely';
-import { errors } from '../../errors.js';
+import { errors } from '../../foundation/errors.js';
 import type { RunStatement } from '../postgres.js';
 import { migrationLockTable, migrationTable, type SchemaSql } from './load.js';
 

@@ -1,0 +1,28 @@
+import { PooledPostgres } from '../database/pooled-postgres.js';
+import { errors } from '../foundation/errors.js';
+import { checkLogger } from '../foundation/logger.js';
+import { OnceAMinute } from '../foundation/throttled-log.js';
+import { Bus } from './bus.js';
+import { busKeys } from './known-options.js';
+import type { BusOptions } from './options.js';
+
+/** A bus on a Postgres database. It connects when it is first used. */
+export function createBus<Channels extends object = Record<string, unknown>>(options: BusOptions = {}): Bus<Channels> {
+  if (typeof options === 'string') {
+    throw new errors.BAD_OPTION(
+      'options',
+      "a connection string belongs into an object: createBus({ connectionString: 'postgres://…' })",
+    );
+  }
+  busKeys.check(options);
+  const logger = checkLogger(options.logger);
+  // In an outage all of them break. Coded: what pg says has the whole connection hanging from it.
+  const broken = new OnceAMinute<Error>((count, error) =>
+    logger.warn(
+      { err: new errors.CONNECTION_LOST(error.message), count },
+      'idle database connections broke; the pool replaces them',
+    ),
+  );
+  const postgres = new PooledPostgres(options, (error) => broken.note(error));
+  return new Bus<Channels>(options, postgres);
+}

@@ -1,0 +1,95 @@
+import type { Database } from '../database/database.js';
+import type { Dispatcher } from '../delivery/dispatcher.js';
+import { isPostbusError } from '../foundation/errors.js';
+import type { Meter } from '../foundation/meter.js';
+import type { Notifications } from '../listening/listening.js';
+import type { Settings } from './options.js';
+
+export interface Rate {
+  /** Since the start. */
+  total: number;
+  /** In the last minute. */
+  perSecond: number;
+}
+
+/** The state of a bus, as this process knows it. */
+export interface Diagnostics {
+  /** The name of this process on the bus. */
+  node: string;
+  /** Seconds since the process was started. */
+  uptime: number;
+  /** Bytes of memory that the process holds. */
+  memory: number;
+  /** Others whose keepalives came within three intervals of ours, and when the last one did. */
+  otherNodes: { node: string; heardAt: string }[];
+  listener: {
+    isOff: boolean;
+    isConnected: boolean;
+    /** Connections made so far. */
+    connections: number;
+    keepaliveInterval: number;
+    /** When the last keepalive of this bus came back; null before the first. */
+    heardItselfAt: string | null;
+  };
+  rates: {
+    /** Calls of publish() in this process. */
+    published: Rate;
+    /** Messages that notifications told of, whoever published them. */
+    received: Rate;
+  };
+  /** What is waited for in this process. */
+  channels: {
+    followed: number;
+    /** Polls and subscriptions, by channel. */
+    waiting: number;
+    /** Those that most wait for. */
+    busiest: { siteId: string | null; channel: string; lastId: number | null; waiting: number }[];
+  };
+  /** What is in the database; where it cannot be asked, the code of the error. */
+  backlogs:
+    | {
+        lastGlobalId: number;
+        channels: number;
+        settings: Settings;
+        /** Messages are counted up to 10000. */
+        largest: { siteId: string | null; channel: string; lastId: number; messages: number }[];
+      }
+    | { error: string };
+}
+
+export interface DiagnosedParts {
+  database: Database;
+  dispatcher: Dispatcher;
+  notifications: Notifications;
+  published: Meter;
+  isOff: boolean;
+}
+
+const busiest = 20;
+
+export async function diagnose(parts: DiagnosedParts): Promise<Diagnostics> {
+  const { database, dispatcher, notifications, published, isOff } = parts;
+  const { channels, cursors } = dispatcher.counts;
+  return {
+    node: notifications.node,
+    uptime: Math.floor(process.uptime()),
+    memory: process.memoryUsage.rss(),
+    otherNodes: notifications.otherNodes(),
+    listener: { isOff, isConnected: notifications.isConnected, ...notifications.history },
+    rates: { published: published.read(), received: notifications.received.read() },
+    channels: { followed: channels, waiting: cursors, busiest: dispatcher.busiest(busiest) },
+    backlogs: await readBacklogs(database),
+  };
+}
+
+async function readBacklogs(database: Database): Promise<Diagnostics['backlogs']> {
+  try {
+    const rows = await database.read<{ backlogs: Exclude<Diagnostics['backlogs'], { error: string }> }>(
+      `select ${database.name('diagnostics')}() as backlogs`,
+    );
+    return rows[0]?.backlogs ?? { error: 'POSTBUS_NO_SCHEMA' };
+  } catch (error) {
+    if (isPostbusError(error)) return { error: error.code };
+    throw error;
+  }
+}

@@ -1,0 +1,70 @@
+import type { Notice } from '../listening/payload.js';
+import type { StoredMessage } from '../messages/message.js';
+import type { Reader, ReadResult, Seen } from '../reading/reader.js';
+import type { Source } from './source.js';
+import { type Slice, Tail } from './tail.js';
+import type { Tails } from './tail-memory.js';
+
+export interface ChannelSourceOptions {
+  site: string;
+  channel: string;
+  reader: Pick<Reader, 'read' | 'head' | 'findPlace'>;
+  tails: Tails;
+  /** 0 while notifications do not come in; else a number that changes with each interruption. */
+  connection: () => number;
+}
+
+/** A channel: read from memory where that holds all of it, else from the tables. */
+export class ChannelSource implements Source {
+  readonly #tail: Tail;
+
+  constructor(private readonly options: ChannelSourceOptions) {
+    this.#tail = new Tail(options.tails);
+  }
+
+  async read(after: number): Promise<ReadResult> {
+    // Where the tail cannot help, the tables are asked once, not twice.
+    if (after === -1 || this.#tail.covers(after)) {
+      const { site, channel, reader, connection } = this.options;
+      const before = connection();
+      const { upTo } = this.#tail;
+      const head = await reader.head(site, channel);
+      // Ids went back: what is kept was never published.
+      if (head.lastId < upTo) this.#tail.forget();
+      const result = before === connection() ? this.#tail.match(after, head) : undefined;
+      if (result) return result;
+    }
+    return this.fetch(after);
+  }
+
+  async fetch(after: number): Promise<ReadResult> {
+    const { site, channel, reader, connection } = this.options;
+    const before = connection();
+    const result = await reader.read(site, channel, after);
+    // With the connection the database may have become another: a standby that had not got all, a backup.
+    if (before !== 0 && before === connection()) this.#tail.add(after, result);
+    return result;
+  }
+
+  findPlace(lastId: number | undefined, mark: Seen['mark'], at: number): Promise<number | null> {
+    const { site, channel, reader } = this.options;
+    return reader.findPlace({ site, channel, lastId, mark, at });
+  }
+
+  recall(after: number, lastId: number): Slice | undefined {
+    const { tails } = this.options;
+    return this.#tail.upTo === lastId ? this.#tail.sliceBefore(after, tails.latestTime) : undefined;
+  }
+
+  keep(notice: Notice): void {
+    this.#tail.append(notice);
+  }
+
+  forget(): void {
+    this.#tail.forget();
+  }
+
+  idOf(message: Pick<StoredMessage, 'messageId'>): number {
+    return message.messageId;
+  }
+}

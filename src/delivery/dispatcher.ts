@@ -1,0 +1,274 @@
+import { errors } from '../foundation/errors.js';
+import type { Notice } from '../listening/payload.js';
+import type { Reader, ReadResult, Terms } from '../reading/reader.js';
+import { ChannelSource } from './channel-source.js';
+import { Cursor, type Sink } from './cursor.js';
+import { Feed } from './feed.js';
+import type { FeedContext } from './feed-context.js';
+import { IdleFeeds } from './idle-feeds.js';
+import type { Source } from './source.js';
+import { Tails } from './tail-memory.js';
+
+// Feeds that nobody waits on are kept for so long, for pollers that come back without having to ask the database.
+const idleFeedMs = 120_000;
+const sweepMs = 30_000;
+// Clients in the background wait for about so long between two polls.
+const returnMs = 120_000;
+const maxRetryMs = 2_000;
+// That many cursors are served before other work of the process is looked at.
+const cursorsPerTurn = 256;
+
+export interface DispatcherOptions {
+  reader: Pick<Reader, 'read' | 'head' | 'readGlobal' | 'findPlace'>;
+  /** A channel's last id is lower than it was: the past may be another one. */
+  onIdsWentBack?: () => void;
+  /** Something failed that will be tried again. */
+  onTrouble: (what: string, error: unknown) => void;
+}
+
+/**
+ * The one place that knows who waits for what. Notifications come in (`announce`), in the order of global ids; each
+ * goes to the feed of its channel, and from there to the cursors of those who wait. Notifications are hints: what is
+ * missing, the feeds read.
+ */
+export class Dispatcher {
+  /** While the bus is off: a catch-up that is under way gives out nothing. */
+  isOff = false;
+  /** Another number for each past of the bus. */
+  era = 0;
+  readonly #feeds = new Map<string, Feed>();
+  #all: Feed | undefined;
+  /** 0 while notifications do not come in, else the number of the connection. */
+  #connection = 0;
+  #connections = 0;
+  #closed = false;
+  /** Global id of the last notice; undefined after a (re)connect, until the next one. */
+  #globalId: number | undefined;
+  readonly #idle = new IdleFeeds((feed) => {
+    feed.source.forget();
+    this.#feeds.delete(feed.key);
+  });
+  readonly #tails = new Tails();
+  #sweeper: NodeJS.Timeout | undefined;
+  /** The end of the former past: `seenAt` of beginAnew(), and when that was called, in ms of our clock. */
+  #former: { seenAt: number; endedAt: number } | undefined;
+  readonly #unflushed = new Set<Feed>();
+  readonly #retries = new Map<NodeJS.Timeout, () => void>();
+  readonly #context: FeedContext = {
+    connection: () => this.#connection,
+    isOff: () => this.isOff,
+    formerlySeenAt: () =>
+      this.#former && performance.now() - this.#former.endedAt < returnMs ? this.#former.seenAt : undefined,
+    flushSoon: (feed) => this.#flushSoon(feed),
+    used: (feed) => this.#idle.delete(feed),
+    idle: (feed) => {
+      if (feed !== this.#all && !this.#closed) this.#idle.add(feed);
+    },
+    idsWentBack: () => this.options.onIdsWentBack?.(),
+    readFailed: (error, failures) => this.#readFailed(error, failures),
+  };
+
+  constructor(private readonly options: DispatcherOptions) {}
+
+  get isConnected(): boolean {
+    return this.#connection !== 0;
+  }
+
+  /** Number of channels that this node follows, and of cursors in them. */
+  get counts(): { channels: number; cursors: number } {
+    let cursors = this.#all?.cursors.size ?? 0;
+    for (const feed of this.#feeds.values()) cursors += feed.cursors.size;
+    return { channels: this.#feeds.size, cursors };
+  }
+
+  /** Those channels that most wait for. */
+  busiest(count: number): { siteId: string | null; channel: string; lastId: number | null; waiting: number }[] {
+    const waitedFor = [...this.#feeds].filter(([, { cursors }]) => cursors.size > 0);
+    waitedFor.sort(([, one], [, other]) => other.cursors.size - one.cursors.size);
+    return waitedFor.slice(0, count).map(([key, { lastId = null, cursors }]) => {
+      const [site = '', channel = ''] = key.split('\t');
+      return { siteId: site === '' ? null : site, channel, lastId, waiting: cursors.size };
+    });
+  }
+
+  /**
+   * A place in a channel from where messages are handed to the sink once it is started. `position`: an id, or -1 from
+   * now on, -2 the last message and from now on …
+   *
+   * @throws POSTBUS_CLOSED
+   */
+  open(site: string, channel: string, position: number, sink: Sink): Cursor {
+    if (this.#closed) throw new errors.CLOSED();
+    const key = feedKey(site, channel);
+    let feed = this.#feeds.get(key);
+    if (feed === undefined) {
+      const source = new ChannelSource({
+        site,
+        channel,
+        reader: this.options.reader,
+        tails: this.#tails,
+        connection: this.#context.connection,
+      });
+      feed = new Feed(source, this.#context, key);
+      this.#feeds.set(key, feed);
+      this.#scheduleSweep();
+    }
+    return new Cursor(feed, position, sink);
+  }
+
+  /** A place among all messages of the bus, by global id. @throws POSTBUS_CLOSED */
+  openAll(position: number, sink: Sink): Cursor {
+    if (this.#closed) throw new errors.CLOSED();
+    this.#all ??= new Feed(globalSource(this.options.reader), this.#context);
+    return new Cursor(this.#all, position, sink);
+  }
+
+  /** A read that sees all that was acknowledged before. `after` as in open(). */
+  read(site: string, channel: string, after: number): Promise<ReadResult> {
+    const feed = this.#feeds.get(feedKey(site, channel));
+    return feed ? feed.source.read(after) : this.options.reader.read(site, channel, after);
+  }
+
+  /** The global id of the last notice; undefined if none has come since the last catch-up. */
+  get lastGlobalId(): number | undefined {
+    return this.#globalId;
+  }
+
+  /** Messages were published. False where some do not come after those before: old ones sent again, or the past is another. */
+  announce(notices: readonly Notice[]): boolean {
+    let isNews = true;
+    for (const notice of notices) {
+      if (this.#globalId !== undefined) {
+        if (notice.globalId <= this.#globalId) {
+          isNews = false;
+          continue;
+        }
+        if (notice.globalId > this.#globalId + 1) this.miss();
+      }
+      this.#globalId = notice.globalId;
+      this.#feeds.get(feedKey(notice.site, notice.channel))?.announce(notice.messageId, notice);
+      this.#all?.announce(notice.globalId, notice);
+    }
+    return isNews;
+  }
+
+  /** The settings have another version, which may let less be read, or more. */
+  changed(version: number): void {
+    this.#tails.admits(version);
+  }
+
+  /** The database has this version of the settings, and this time. */
+  learn(terms: Terms): void {
+    this.#tails.admitsAnswer(terms);
+  }
+
+  /** Notifications come in from now on; what came before may have been missed. */
+  connected(): void {
+    this.#connection = ++this.#connections;
+    this.catchUp();
+  }
+
+  /** From now on, what was known may have changed. */
+  disconnected(): void {
+    this.#connection = 0;
+    this.#tails.forget();
+  }
+
+  /** Reads what those who wait may have missed. */
+  catchUp(): void {
+    for (const feed of this.#forget()) feed.catchUp();
+  }
+
+  /** The past is another one, see Feed.beginAnew(). Resolves when all who wait have been told where they are. */
+  async beginAnew(seenAt: number): Promise<void> {
+    this.era++;
+    this.#former = { seenAt, endedAt: performance.now() };
+    await Promise.all(this.#forget().map((feed) => feed.beginAnew(seenAt)));
+  }
+
+  /** Some notifications did not come in. */
+  miss(): void {
+    if (this.isConnected) this.connected();
+    else this.catchUp();
+  }
+
+  /** Forgets all but who waits, and returns the feeds of those. */
+  #forget(): Feed[] {
+    this.#globalId = undefined;
+    this.#tails.forget();
+    for (const [key, feed] of this.#feeds) if (!feed.isUsed) this.#feeds.delete(key);
+    this.#idle.clear();
+    if (this.#all && !this.#all.isUsed) this.#all = undefined;
+    return [...this.#feeds.values(), ...(this.#all ? [this.#all] : [])];
+  }
+
+  /** Lets those who wait know: nothing would come any more. */
+  close(): void {
+    this.#closed = true;
+    this.#connection = 0;
+    for (const cursor of this.#forget().flatMap((feed) => [...feed.cursors])) cursor.fail(new errors.CLOSED());
+    clearInterval(this.#sweeper);
+    for (const [timer, resolve] of this.#retries) {
+      clearTimeout(timer);
+      resolve();
+    }
+    this.#retries.clear();
+    this.#feeds.clear();
+    this.#idle.clear();
+    this.#all = undefined;
+  }
+
+  /** What several notifications bring in one turn goes out together: one write for each client. */
+  #flushSoon(feed: Feed): void {
+    this.#unflushed.add(feed);
+    if (this.#unflushed.size === 1) setImmediate(() => this.#flushSome());
+  }
+
+  /** A write costs microseconds, thousands block the process: between shares of them, others have their turn. */
+  #flushSome(): void {
+    const share = Math.ceil(cursorsPerTurn / this.#unflushed.size);
+    for (const feed of this.#unflushed) if (!feed.flushSome(share)) this.#unflushed.delete(feed);
+    if (this.#unflushed.size > 0) setImmediate(() => this.#flushSome());
+  }
+
+  async #readFailed(error: unknown, failures: number): Promise<boolean> {
+    if (!this.#closed && failures === 1) this.options.onTrouble('reading a backlog', error);
+    await this.#delay(Math.min(maxRetryMs, 25 * 2 ** Math.min(failures, 10)) * (0.5 + Math.random() / 2));
+    return !this.#closed;
+  }
+
+  #delay(ms: number): Promise<void> {
+    if (this.#closed) return Promise.resolve();
+    return new Promise((resolve) => {
+      const timer = setTimeout(() => {
+        this.#retries.delete(timer);
+        resolve();
+      }, ms);
+      this.#retries.set(timer, resolve);
+    });
+  }
+
+  #scheduleSweep(): void {
+    this.#sweeper ??= setInterval(() => {
+      this.#idle.sweep(Date.now() - idleFeedMs);
+    }, sweepMs).unref();
+  }
+}
+
+// Neither holds a control character.
+function feedKey(site: string, channel: string): string {
+  return `${site}\t${channel}`;
+}
+
+/** Nothing of it is kept in memory. */
+function globalSource(reader: Pick<Reader, 'readGlobal' | 'findPlace'>): Source {
+  return {
+    read: (after) => reader.readGlobal(after),
+    fetch: (after) => reader.readGlobal(after),
+    findPlace: (lastId, mark, at) => reader.findPlace({ site: '', channel: null, lastId, mark, at }),
+    recall: () => undefined,
+    keep: () => {},
+    forget: () => {},
+    idOf: (message) => message.globalId,
+  };
+}

@@ -1,0 +1,99 @@
+import { isUtf8 } from 'node:buffer';
+import { checkChannel, isChannel } from '../../foundation/checks.js';
+import { errors } from '../../foundation/errors.js';
+
+/** What a poll asks for. */
+export interface PollRequest {
+  /** Position by channel: an id, -1 from now on, -2 the last message …; null from now on without a status. */
+  channels: Map<string, number | null>;
+  /** Number of the request, counted up by the client; 0 where it does not count. */
+  sequence: number;
+  /** Channels that are left out, with the reason; undefined if there are none. */
+  denied?: Map<string, DenialReason>;
+}
+
+/** Why a poll is not given a channel: `data` of the message on `/__denied` has it by channel. */
+export type DenialReason = 'bad_channel' | 'too_many';
+
+/** Reads a form (`/chat=5&__seq=1`). */
+export function parseForm(bytes: Buffer, maxChannels: number): PollRequest {
+  const body = decode(bytes);
+  if (!body.includes('%') || isPercentEncoded(body)) return collect(new URLSearchParams(body), maxChannels);
+  // URLSearchParams would make other channels of them: ones that stay silent.
+  const [sound, broken]: [string[], string[]] = [[], []];
+  for (const field of body.split('&')) (isPercentEncoded(field) ? sound : broken).push(field);
+  const request = collect(new URLSearchParams(sound.join('&')), maxChannels);
+  if (request.channels.size === 0) {
+    throw new errors.BAD_BODY('has a percent sign that does not begin a character of UTF-8');
+  }
+  request.denied ??= new Map();
+  for (const field of broken) request.denied.set(field.replace(/=.*/s, ''), 'bad_channel');
+  return request;
+}
+
+/** Reads a JSON object (`{"/chat":5,"__seq":1}`). */
+export function parseJson(bytes: Buffer, maxChannels: number): PollRequest {
+  const body = decode(bytes);
+  if (body === '') return { channels: new Map(), sequence: 0 };
+  let value: unknown;
+  try {
+    value = JSON.parse(body);
+  } catch {
+    throw new errors.BAD_BODY('is not JSON');
+  }
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    throw new errors.BAD_BODY('must be an object of channels and ids, such as {"/chat":5}');
+  }
+  return collect(Object.entries(value), maxChannels);
+}
+
+function decode(bytes: Buffer): string {
+  if (!isUtf8(bytes)) throw new errors.BAD_BODY('is not UTF-8');
+  return bytes.toString();
+}
+
+function isPercentEncoded(body: string): boolean {
+  try {
+    decodeURIComponent(body);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function collect(entries: Iterable<[string, unknown]>, maxChannels: number): PollRequest {
+  const request: PollRequest = { channels: new Map(), sequence: 0 };
+  for (const [name, value] of entries) {
+    if (name === '__seq') {
+      request.sequence = toSequence(value);
+      continue;
+    }
+    const reason = !isChannel(name)
+      ? 'bad_channel'
+      : request.channels.size === maxChannels && !request.channels.has(name)
+        ? 'too_many'
+        : undefined;
+    if (reason === undefined) request.channels.set(name, toPosition(value));
+    else request.denied = (request.denied ?? new Map<string, DenialReason>()).set(name, reason);
+  }
+  // One name that is no channel must not silence the others of a page.
+  if (request.channels.size === 0) for (const name of request.denied?.keys() ?? []) checkChannel(name, 'body');
+  return request;
+}
+
+/** A value that is no id counts as -1: its client is told the last id of the channel, and has an id from then on. */
+function toPosition(value: unknown): number | null {
+  return value === null || value === '' ? null : (toInteger(value) ?? -1);
+}
+
+function toSequence(value: unknown): number {
+  if (value === null || value === '') return 0;
+  const sequence = toInteger(value);
+  if (sequence !== undefined) return sequence;
+  throw new errors.BAD_ID('__seq', typeof value === 'object' ? 'an object' : JSON.stringify(value).slice(0, 100));
+}
+
+function toInteger(value: unknown): number | undefined {
+  const number = typeof value === 'string' && /^-?\d{1,16}$/.test(value) ? Number(value) : value;
+  return typeof number === 'number' && Number.isSafeInteger(number) ? number : undefined;
+}

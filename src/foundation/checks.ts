@@ -1,0 +1,141 @@
+import { errors } from './errors.js';
+
+// The same rules as sql/publishing/internal/arguments.sql: checked here too, so that a mistake fails at the caller's line,
+// alone, and before it has cost a round trip.
+
+/**
+ * Ids of users, groups and clients: strings, or whole numbers, compared as strings. Numbers from 2^53 on are refused, because
+ * JavaScript keeps several of them as one: what is for user 9007199254740993 would reach 9007199254740992. A bigint is exact.
+ */
+export type Id = string | number | bigint;
+
+// A leading slash is usual, not needed. Names that begin with __ or /__ are those of the bus, such as /__status.
+const channelShape = /^(?!\/?__)\P{Cc}{1,255}$/u;
+const siteShape = /^\P{Cc}{1,255}$/u;
+
+export function isChannel(channel: unknown): channel is string {
+  return typeof channel === 'string' && channelShape.test(channel) && isWellFormed(channel);
+}
+
+export function checkChannel(channel: unknown, argument = 'channel'): string {
+  if (!isChannel(channel)) throw new errors.BAD_CHANNEL(argument, show(channel));
+  return channel;
+}
+
+/** Channels under /global/ belong to no site and reach all. */
+export function isGlobal(channel: string): boolean {
+  return channel.startsWith('/global/');
+}
+
+export function checkSite(siteId: unknown, argument = 'siteId'): string | undefined {
+  if (siteId === undefined || siteId === null) return undefined;
+  if (typeof siteId !== 'string' || !siteShape.test(siteId) || !isWellFormed(siteId))
+    throw new errors.BAD_SITE(argument);
+  return siteId;
+}
+
+/** The site under which a channel's messages are kept; '' for none. */
+export function siteOf(siteId: string | undefined, channel: string): string {
+  return isGlobal(channel) ? '' : (siteId ?? '');
+}
+
+/** Ids as strings; undefined when none were given, which means everyone. */
+export function checkTargets(ids: unknown, argument: string): string[] | undefined {
+  if (ids === undefined || ids === null) return undefined;
+  if (!Array.isArray(ids) || ids.length === 0) {
+    throw new errors.BAD_TARGETS(argument, 'must be a list of at least one id. Leave it out to reach everyone');
+  }
+  // A copy has no holes, over which map() passes.
+  return [...ids].map((id) => checkId(id, argument));
+}
+
+/** One id as a string. */
+export function checkId(id: unknown, argument: string): string {
+  const text = isExact(id) ? String(id) : id;
+  if (typeof text !== 'string' || text.includes('\0') || !isWellFormed(text)) {
+    throw new errors.BAD_TARGETS(
+      argument,
+      `${show(id)} is not an id. Ids are strings or whole numbers below 2^53; give larger ones as strings or bigints`,
+    );
+  }
+  return text;
+}
+
+function isExact(id: unknown): boolean {
+  return typeof id === 'bigint' || (typeof id === 'number' && Number.isSafeInteger(id) && !Object.is(id, -0));
+}
+
+export function checkLimit(value: unknown, argument: string, max = 2_147_483_647): number | undefined {
+  if (value === undefined || value === null) return undefined;
+  if (typeof value !== 'number' || !Number.isInteger(value) || value < 1 || value > max) {
+    throw new errors.BAD_LIMIT(argument, max);
+  }
+  return value;
+}
+
+export function checkFlag(value: unknown, argument: string): boolean | undefined {
+  if (value === undefined || value === null) return undefined;
+  if (typeof value !== 'boolean') throw new errors.BAD_OPTION(argument, 'must be true or false');
+  return value;
+}
+
+/** An option of an interface of ours. */
+export function checkWholeNumber(least: number, value: unknown, otherwise: number, name: string): number {
+  const number = value ?? otherwise;
+  if (typeof number !== 'number' || !Number.isInteger(number) || number < least || number > 2_147_483_647) {
+    throw new errors.BAD_OPTION(name, `must be a whole number from ${least} to 2147483647`);
+  }
+  return number;
+}
+
+/** A message id, or what polls and subscriptions give in its place: -1 from now on, -2 the last message, … */
+export function checkPosition(value: unknown, argument: string): number {
+  if (typeof value !== 'number' || !Number.isSafeInteger(value)) throw new errors.BAD_ID(argument, show(value));
+  return value;
+}
+
+/** An id of a message that is or was there: 0 or more. */
+export function checkMessageId(value: unknown, argument: string): number {
+  if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < 0) {
+    throw new errors.BAD_ID(argument, show(value));
+  }
+  return value;
+}
+
+/** Bytes of text that no message can have more of, see read_ceiling() in sql/publishing/internal/data_size.sql. */
+export const maxDataSizeCeiling = 67_108_864;
+
+/** Data as JSON text. jsonb holds no NUL and no half of a surrogate pair. */
+export function encodeData(data: unknown): string {
+  let json: string | undefined;
+  try {
+    json = JSON.stringify(data);
+  } catch (error) {
+    throw new errors.BAD_DATA(`cannot be written as JSON (${error instanceof Error ? error.message : String(error)})`);
+  }
+  // Postgres makes more of it, never less, and knows the limit. This spares it what is too large for any limit.
+  if (json !== undefined && json.length > maxDataSizeCeiling)
+    throw new errors.DATA_TOO_LARGE(
+      `data: has ${json.length} bytes of text or more, and can have ${maxDataSizeCeiling}`,
+    );
+  if (json === undefined)
+    throw new errors.BAD_DATA('cannot be written as JSON. Publish null where there is nothing to say');
+  // JSON.stringify writes NUL as \u0000 and lone surrogates as \ud8xx: a look for the escapes, then for certain.
+  if (json.includes('\\u') && unstorable.test(json)) {
+    throw new errors.BAD_DATA('holds a NUL character or half of a surrogate pair, which jsonb cannot store');
+  }
+  return json;
+}
+
+// An escape that counts is preceded by an even number of backslashes.
+const unstorable = /(?<!\\)(?:\\\\)*\\u(?:0000|d[89a-f][0-9a-f]{2})/;
+
+function isWellFormed(text: string): boolean {
+  return !/\p{Surrogate}/u.test(text);
+}
+
+function show(value: unknown): string {
+  if (typeof value === 'string') return JSON.stringify(value.length > 300 ? `${value.slice(0, 300)}…` : value);
+  if (Object.is(value, -0)) return '-0';
+  return typeof value === 'object' && value !== null ? 'an object' : String(value);
+}

@@ -1,0 +1,94 @@
+import { PGlite } from '@electric-sql/pglite';
+import t from 'tap';
+import { createMemoryBus } from '../../src/memory/index.js';
+import { logTo } from '../helpers/bus.js';
+import { until } from '../helpers/until.js';
+
+const pglite = new PGlite();
+const { log, logger } = logTo();
+const bus = createMemoryBus({ pglite, logger, schema: 'a$1', queryTimeout: 1_000 });
+const heard: unknown[] = [];
+t.before(() => bus.migrate());
+t.teardown(async () => {
+  await bus.close();
+  await pglite.close();
+});
+
+t.test('a transaction that the application begins and rolls back undoes nothing of the bus', async (t) => {
+  await pglite.query('begin');
+  const subscribing = bus.subscribe('/a', ({ data }) => heard.push(data), { lastId: 0 });
+  const publishing = bus.publish('/a', 'waits');
+  const isOver = publishing.then(() => true);
+  t.equal(await Promise.race([isOver, pglite.query('select').then(() => false)]), false, 'it waits');
+  await pglite.query('rollback');
+  t.equal(await publishing, 1);
+  await subscribing;
+  await until(() => heard.length === 1 && bus.isConnected, 'the bus listens');
+
+  // Begun while the message is on its way to the database.
+  const all = [];
+  for (let i = 0; i < 20; i++) {
+    all.push(bus.publish(`/${i}`, i));
+    const begun = pglite.query('begin');
+    all.push(bus.publish(`/${i}`, i));
+    await begun;
+    await pglite.query('rollback');
+  }
+  await Promise.all(all);
+  const ids = await bus.lastIds(Array.from({ length: 20 }, (_, i) => `/${i}`));
+  t.strictSame(ids, Array(20).fill(2), 'what was acknowledged is there');
+});
+
+t.test('a transaction that stays open is told of, and is not touched', async (t) => {
+  await pglite.query('begin');
+  await pglite.query('create table kept ()');
+  const refused = { code: 'POSTBUS_IN_TRANSACTION', statusCode: 503, message: /1000 ms|666|667/ };
+  await Promise.all([t.rejects(bus.publish('/a', 1), refused), t.rejects(bus.lastId('/a'), { code: refused.code })]);
+  await pglite.query(`select "a$1".publish('/a', '"by SQL"')`);
+  await pglite.query('commit');
+  await until(() => heard.includes('by SQL'), 'it came');
+  t.equal((await pglite.query('select from kept')).rows.length, 0);
+});
+
+t.test('who waits for the bus within transaction() of PGlite is told so, and nothing is done later', async (t) => {
+  const before = await bus.lastId('/within');
+  await pglite.transaction(async () => {
+    await t.rejects(bus.publish('/within', 1), { code: 'POSTBUS_IN_TRANSACTION' });
+    await t.rejects(bus.backlog('/within'), { code: 'POSTBUS_IN_TRANSACTION' });
+  });
+  t.equal(await bus.lastId('/within'), before);
+  t.equal(await bus.publish('/within', 2), before + 1);
+});
+
+const settings = {
+  'set role stranger': 'current_user as value',
+  'set session authorization stranger': 'session_user as value',
+  "set search_path = 'nowhere'": `current_setting('search_path') as value`,
+  'set default_transaction_read_only = on': `current_setting('default_transaction_read_only') as value`,
+  "set default_transaction_isolation = 'serializable'": `current_setting('transaction_isolation') as value`,
+  'set statement_timeout = 1': `current_setting('statement_timeout') as value`,
+  'set lock_timeout = 1': `current_setting('lock_timeout') as value`,
+  'set session_replication_role = replica': `current_setting('session_replication_role') as value`,
+  'set standard_conforming_strings = off': `current_setting('standard_conforming_strings') as value`,
+  'set bytea_output = escape': `current_setting('bytea_output') as value`,
+};
+t.test('what the application sets in the session does not count for the bus, and stays as it is', async (t) => {
+  await pglite.exec('create role stranger');
+  for (const [statement, value] of Object.entries(settings)) {
+    const other = createMemoryBus({ pglite, logger, schema: 'Other "$1"' });
+    await pglite.exec(statement);
+    const set = (await pglite.query(`select ${value}`)).rows;
+    const before = heard.length;
+    const userIds = [`'"\\$1`];
+    await t.resolves(bus.publish('/a', `'"\\ $1 ${statement}`), statement);
+    await until(() => heard.length > before, 'it came');
+    t.equal(heard.at(-1), `'"\\ $1 ${statement}`);
+    await t.resolves(other.publish(`/it's "\\`, 1, { userIds }), `it migrates, too: ${statement}`);
+    t.match((await other.backlog(`/it's "\\`)).at(-1), { userIds });
+    await other.close();
+    t.strictSame((await pglite.query(`select ${value}`)).rows, set, `${statement} is still so`);
+    await pglite.exec('set session authorization postgres; reset role; reset all');
+    await pglite.exec('drop schema "Other ""$1""" cascade');
+  }
+  t.strictSame(log, []);
+});
