@@ -1,6 +1,8 @@
+import { randomUUID } from 'node:crypto';
 import type { EventEmitter } from 'node:events';
+import { hostname } from 'node:os';
 import { Database } from '../database/database.js';
-import { checkSchema } from '../database/migrate.js';
+import { checkSchema } from '../database/migrate/migrate.js';
 import type { Postgres } from '../database/postgres.js';
 import { Dispatcher } from '../delivery/dispatcher.js';
 import {
@@ -25,25 +27,25 @@ import { type Codec, checkCodec, encode } from '../messages/codec.js';
 import type { Message, StoredMessage } from '../messages/message.js';
 import { checkPublication } from '../publishing/check-publication.js';
 import { publishList } from '../publishing/publish-list.js';
+import {
+  type ManyMessage,
+  manyKeys,
+  messageKeys,
+  type PublishManyOptions,
+  type PublishOptions,
+  type SiteOptions,
+} from '../publishing/publish-options.js';
 import { publishListWithClient, publishWithClient } from '../publishing/publish-with-client.js';
 import { Publisher } from '../publishing/publisher.js';
+import { Relay } from '../publishing/relay.js';
 import { readAll } from '../reading/read-all.js';
 import { Reader } from '../reading/reader.js';
 import { CallbackSubscription, type MessageCallback, type Subscription } from './callback-subscription.js';
 import type { Chosen, DataOf } from './channel-data.js';
 import { type Diagnostics, diagnose } from './diagnostics.js';
-import { manyKeys, messageKeys, offKeys, settingKeys, siteKeys, subscribeKeys } from './known-options.js';
+import { offKeys, settingKeys, siteKeys, subscribeKeys } from './known-options.js';
 import { migrateBus } from './migrate-bus.js';
-import type {
-  BusOptions,
-  ManyMessage,
-  OffOptions,
-  PublishManyOptions,
-  PublishOptions,
-  Settings,
-  SiteOptions,
-  SubscribeOptions,
-} from './options.js';
+import type { BusOptions, OffOptions, Settings, SubscribeOptions } from './options.js';
 import { Readiness } from './readiness.js';
 import { Schemas } from './schemas.js';
 
@@ -66,6 +68,8 @@ export class Bus<Channels extends object = Record<string, unknown>> {
     this.#logger.warn({ err, count }, `${what} failed; it is tried again`),
   );
   readonly #subscriptions = new Set<CallbackSubscription>();
+  /** The name of this node, the same in diagnostics and for the relay. */
+  readonly #node = `${hostname()}/${process.pid}/${randomUUID().slice(0, 8)}`;
   readonly #published = new Meter();
   #isOff = false;
   #isPublishingOff = false;
@@ -98,6 +102,8 @@ export class Bus<Channels extends object = Record<string, unknown>> {
       dispatcher: this.dispatcher,
       logger: this.#logger,
       events: this.#events,
+      node: this.#node,
+      whileListening: new Relay(this.#database, this.#node, this.#logger),
       keepaliveInterval: checkWholeNumber(0, options.keepaliveInterval, 60_000, 'keepaliveInterval'),
     });
   }
@@ -357,6 +363,7 @@ export class Bus<Channels extends object = Record<string, unknown>> {
     return diagnose({
       database: this.#database,
       dispatcher: this.dispatcher,
+      node: this.#node,
       notifications: this.#notifications,
       published: this.#published,
       isOff: this.#isOff,

@@ -60,6 +60,8 @@ export interface Diagnostics {
 export interface DiagnosedParts {
   database: Database;
   dispatcher: Dispatcher;
+  /** The name of this node. */
+  node: string;
   notifications: Notifications;
   published: Meter;
   isOff: boolean;
@@ -68,10 +70,10 @@ export interface DiagnosedParts {
 const busiest = 20;
 
 export async function diagnose(parts: DiagnosedParts): Promise<Diagnostics> {
-  const { database, dispatcher, notifications, published, isOff } = parts;
+  const { database, dispatcher, node, notifications, published, isOff } = parts;
   const { channels, cursors } = dispatcher.counts;
   return {
-    node: notifications.node,
+    node,
     uptime: Math.floor(process.uptime()),
     memory: process.memoryUsage.rss(),
     otherNodes: notifications.otherNodes(),

@@ -1,37 +1,6 @@
 import { KnownKeys } from '../foundation/known-keys.js';
-import type {
-  BusOptions,
-  ManyMessage,
-  OffOptions,
-  PublishManyOptions,
-  PublishOptions,
-  Settings,
-  SiteOptions,
-  SubscribeOptions,
-} from './options.js';
-
-export const publishKeys = new KnownKeys<PublishOptions>('publish()', {
-  userIds: true,
-  groupIds: true,
-  clientIds: true,
-  siteId: true,
-  maxBacklogSize: true,
-  maxBacklogAge: true,
-  client: true,
-});
-
-export const manyKeys = new KnownKeys<PublishManyOptions>('publishMany()', { siteId: true, client: true });
-
-export const messageKeys = new KnownKeys<ManyMessage>('a message of publishMany()', {
-  channel: true,
-  data: true,
-  userIds: true,
-  groupIds: true,
-  clientIds: true,
-  siteId: true,
-  maxBacklogSize: true,
-  maxBacklogAge: true,
-});
+import type { SiteOptions } from '../publishing/publish-options.js';
+import type { BusOptions, OffOptions, Settings, SubscribeOptions } from './options.js';
 
 export const subscribeKeys = new KnownKeys<SubscribeOptions>('subscribe()', {
   lastId: true,

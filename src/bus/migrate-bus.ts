@@ -1,5 +1,5 @@
 import type { Database } from '../database/database.js';
-import { migrate } from '../database/migrate.js';
+import { migrate } from '../database/migrate/migrate.js';
 import { errors } from '../foundation/errors.js';
 import type { Logger } from '../foundation/logger.js';
 import type { Readiness } from './readiness.js';

@@ -1,8 +1,7 @@
 import type { DatabaseOptions } from '../database/pooled-postgres.js';
-import type { Id } from '../foundation/checks.js';
 import type { Logger } from '../foundation/logger.js';
 import type { Codec } from '../messages/codec.js';
-import type { PublishClient } from '../publishing/publish-with-client.js';
+import type { SiteOptions } from '../publishing/publish-options.js';
 import type { Gap } from './callback-subscription.js';
 import type { DataSchema } from './schemas.js';
 
@@ -20,39 +19,6 @@ export interface BusOptions extends DatabaseOptions {
   codec?: Codec | undefined;
   /** Checks data at publish: a Standard Schema for each channel or pattern (`/orders/*`). */
   schemas?: Readonly<Record<string, DataSchema>> | undefined;
-}
-
-export interface SiteOptions {
-  /** The tenant; none unless said otherwise. Channels under /global/ belong to none. */
-  siteId?: string | undefined;
-}
-
-export interface PublishOptions extends SiteOptions {
-  /** Only these users, or the members of groupIds. Left out: everyone. */
-  userIds?: readonly Id[] | undefined;
-  groupIds?: readonly Id[] | undefined;
-  /** Only these clients; narrows userIds and groupIds further. */
-  clientIds?: readonly Id[] | undefined;
-  /**
-   * Keep this many messages in the channel from here on; left out: the bus-wide setting. Fewer than that take a right of the role
-   * (POSTBUS_MAY_NOT_SHRINK).
-   */
-  maxBacklogSize?: number | undefined;
-  /** Seconds for which this message can be read; left out: the bus-wide setting. */
-  maxBacklogAge?: number | undefined;
-  /** Publishes in the transaction that this client has open, with the rights of its role: at its commit, or never. */
-  client?: PublishClient | undefined;
-}
-
-/** A message of publishMany(). */
-export interface ManyMessage<Data = unknown> extends Omit<PublishOptions, 'client'> {
-  channel: string;
-  data: Data;
-}
-
-export interface PublishManyOptions extends SiteOptions {
-  /** As in publish(). */
-  client?: PublishClient | undefined;
 }
 
 export interface SubscribeOptions extends SiteOptions {

@@ -1,5 +1,5 @@
 import type { Database } from '../database/database.js';
-import { loadSchemaSql, type SchemaSql } from '../database/migrate/load.js';
+import { loadSchemaSql, type SchemaSql } from '../database/migrate/sql/load.js';
 import { errors } from '../foundation/errors.js';
 
 /** What a node calls. Without `keepalive` and `diagnostics` it works all the same. */

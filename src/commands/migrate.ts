@@ -1,4 +1,4 @@
-import type { MigrateReport } from '../database/migrate.js';
+import type { MigrateReport } from '../database/migrate/migrate.js';
 import { type Command, databaseOptions } from './command.js';
 import { findDatabaseUrl } from './database-url.js';
 
@@ -17,12 +17,12 @@ postbus serve runs in this folder.
   async run(args) {
     args.noOperands();
     if (args.flag('print')) {
-      const { printMigration } = await import('../index.js');
+      const { printMigration } = await import('../database/migrate/migrate.js');
       process.stdout.write(await printMigration(args.schema));
       return;
     }
     const connectionString = await findDatabaseUrl(args);
-    const { migrateDatabase } = await import('../database/migrate-database.js');
+    const { migrateDatabase } = await import('../database/migrate/migrate-database.js');
     process.stdout.write(describe(args.schema, await migrateDatabase(connectionString, args.schema)));
   },
 };

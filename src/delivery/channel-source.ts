@@ -1,15 +1,15 @@
-import type { Notice } from '../listening/payload.js';
 import type { StoredMessage } from '../messages/message.js';
+import type { Notice } from '../messages/notice.js';
 import type { Reader, ReadResult, Seen } from '../reading/reader.js';
 import type { Source } from './source.js';
-import { type Slice, Tail } from './tail.js';
-import type { Tails } from './tail-memory.js';
+import { type Slice, Tail } from './tails/tail.js';
+import type { TailMemory } from './tails/tail-memory.js';
 
 export interface ChannelSourceOptions {
   site: string;
   channel: string;
   reader: Pick<Reader, 'read' | 'head' | 'findPlace'>;
-  tails: Tails;
+  memory: TailMemory;
   /** 0 while notifications do not come in; else a number that changes with each interruption. */
   connection: () => number;
 }
@@ -19,7 +19,7 @@ export class ChannelSource implements Source {
   readonly #tail: Tail;
 
   constructor(private readonly options: ChannelSourceOptions) {
-    this.#tail = new Tail(options.tails);
+    this.#tail = new Tail(options.memory);
   }
 
   async read(after: number): Promise<ReadResult> {
@@ -52,8 +52,8 @@ export class ChannelSource implements Source {
   }
 
   recall(after: number, lastId: number): Slice | undefined {
-    const { tails } = this.options;
-    return this.#tail.upTo === lastId ? this.#tail.sliceBefore(after, tails.latestTime) : undefined;
+    const { memory } = this.options;
+    return this.#tail.upTo === lastId ? this.#tail.sliceBefore(after, memory.latestTime) : undefined;
   }
 
   keep(notice: Notice): void {

@@ -1,5 +1,6 @@
 import { Batch } from '../messages/frame.js';
 import type { Feed } from './feed.js';
+import type { Follower } from './follower.js';
 
 /** Whoever is sent the messages of a cursor. */
 export interface Sink {
@@ -35,7 +36,7 @@ const maxHeld = 100;
  * One reader's place in a feed. It is registered before its backlog is read; what comes live meanwhile is held, and
  * merged by id. Each message reaches the sink once, in order.
  */
-export class Cursor {
+export class Cursor implements Follower {
   /** Id of the last message handed over; negative until the start: -1 from now on, -2 the last message first … */
   position: number;
   #started = false;

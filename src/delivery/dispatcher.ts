@@ -1,13 +1,14 @@
 import { errors } from '../foundation/errors.js';
-import type { Notice } from '../listening/payload.js';
+import type { Notice } from '../messages/notice.js';
 import type { Reader, ReadResult, Terms } from '../reading/reader.js';
 import { ChannelSource } from './channel-source.js';
 import { Cursor, type Sink } from './cursor.js';
+import { FanOut } from './fan-out.js';
 import { Feed } from './feed.js';
 import type { FeedContext } from './feed-context.js';
 import { IdleFeeds } from './idle-feeds.js';
 import type { Source } from './source.js';
-import { Tails } from './tail-memory.js';
+import { TailMemory } from './tails/tail-memory.js';
 
 // Feeds that nobody waits on are kept for so long, for pollers that come back without having to ask the database.
 const idleFeedMs = 120_000;
@@ -15,8 +16,6 @@ const sweepMs = 30_000;
 // Clients in the background wait for about so long between two polls.
 const returnMs = 120_000;
 const maxRetryMs = 2_000;
-// That many cursors are served before other work of the process is looked at.
-const cursorsPerTurn = 256;
 
 export interface DispatcherOptions {
   reader: Pick<Reader, 'read' | 'head' | 'readGlobal' | 'findPlace'>;
@@ -45,24 +44,25 @@ export class Dispatcher {
   /** Global id of the last notice; undefined after a (re)connect, until the next one. */
   #globalId: number | undefined;
   readonly #idle = new IdleFeeds((feed) => {
-    feed.source.forget();
+    this.#feeds.get(feed.key)?.source.forget();
     this.#feeds.delete(feed.key);
   });
-  readonly #tails = new Tails();
+  readonly #tailMemory = new TailMemory();
   #sweeper: NodeJS.Timeout | undefined;
   /** The end of the former past: `seenAt` of beginAnew(), and when that was called, in ms of our clock. */
   #former: { seenAt: number; endedAt: number } | undefined;
-  readonly #unflushed = new Set<Feed>();
+  readonly #fanOut = new FanOut();
   readonly #retries = new Map<NodeJS.Timeout, () => void>();
   readonly #context: FeedContext = {
     connection: () => this.#connection,
     isOff: () => this.isOff,
     formerlySeenAt: () =>
       this.#former && performance.now() - this.#former.endedAt < returnMs ? this.#former.seenAt : undefined,
-    flushSoon: (feed) => this.#flushSoon(feed),
+    flushSoon: (feed) => this.#fanOut.add(feed),
     used: (feed) => this.#idle.delete(feed),
     idle: (feed) => {
-      if (feed !== this.#all && !this.#closed) this.#idle.add(feed);
+      // The one of all messages has no key, and stays.
+      if (feed.key !== '' && !this.#closed) this.#idle.add(feed);
     },
     idsWentBack: () => this.options.onIdsWentBack?.(),
     readFailed: (error, failures) => this.#readFailed(error, failures),
@@ -106,7 +106,7 @@ export class Dispatcher {
         site,
         channel,
         reader: this.options.reader,
-        tails: this.#tails,
+        memory: this.#tailMemory,
         connection: this.#context.connection,
       });
       feed = new Feed(source, this.#context, key);
@@ -154,12 +154,12 @@ export class Dispatcher {
 
   /** The settings have another version, which may let less be read, or more. */
   changed(version: number): void {
-    this.#tails.admits(version);
+    this.#tailMemory.learnVersion(version);
   }
 
   /** The database has this version of the settings, and this time. */
   learn(terms: Terms): void {
-    this.#tails.admitsAnswer(terms);
+    this.#tailMemory.learnTerms(terms);
   }
 
   /** Notifications come in from now on; what came before may have been missed. */
@@ -171,7 +171,7 @@ export class Dispatcher {
   /** From now on, what was known may have changed. */
   disconnected(): void {
     this.#connection = 0;
-    this.#tails.forget();
+    this.#tailMemory.forget();
   }
 
   /** Reads what those who wait may have missed. */
@@ -195,7 +195,7 @@ export class Dispatcher {
   /** Forgets all but who waits, and returns the feeds of those. */
   #forget(): Feed[] {
     this.#globalId = undefined;
-    this.#tails.forget();
+    this.#tailMemory.forget();
     for (const [key, feed] of this.#feeds) if (!feed.isUsed) this.#feeds.delete(key);
     this.#idle.clear();
     if (this.#all && !this.#all.isUsed) this.#all = undefined;
@@ -216,19 +216,6 @@ export class Dispatcher {
     this.#feeds.clear();
     this.#idle.clear();
     this.#all = undefined;
-  }
-
-  /** What several notifications bring in one turn goes out together: one write for each client. */
-  #flushSoon(feed: Feed): void {
-    this.#unflushed.add(feed);
-    if (this.#unflushed.size === 1) setImmediate(() => this.#flushSome());
-  }
-
-  /** A write costs microseconds, thousands block the process: between shares of them, others have their turn. */
-  #flushSome(): void {
-    const share = Math.ceil(cursorsPerTurn / this.#unflushed.size);
-    for (const feed of this.#unflushed) if (!feed.flushSome(share)) this.#unflushed.delete(feed);
-    if (this.#unflushed.size > 0) setImmediate(() => this.#flushSome());
   }
 
   async #readFailed(error: unknown, failures: number): Promise<boolean> {

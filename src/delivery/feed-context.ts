@@ -1,4 +1,5 @@
-import type { Feed } from './feed.js';
+import type { Flushable } from './fan-out.js';
+import type { IdleFeed } from './idle-feeds.js';
 
 /** What feeds need of their surroundings. */
 export interface FeedContext {
@@ -12,11 +13,11 @@ export interface FeedContext {
    */
   formerlySeenAt(): number | undefined;
   /** Calls the feed's flushSome(), from the end of this turn of the event loop on, until it is done. */
-  flushSoon(feed: Feed): void;
+  flushSoon(feed: Flushable): void;
   /** The feed has a cursor, opened a moment ago. */
-  used(feed: Feed): void;
+  used(feed: IdleFeed): void;
   /** The last cursor of the feed was closed: the feed may be forgotten. */
-  idle(feed: Feed): void;
+  idle(feed: IdleFeed): void;
   /** The last id has gone back. */
   idsWentBack(): void;
   /** A read failed; resolves to whether to try again, when it is time to. */

@@ -1,17 +1,17 @@
-import type { Notice } from '../listening/payload.js';
 import { Batch } from '../messages/frame.js';
 import type { StoredMessage } from '../messages/message.js';
+import type { Notice } from '../messages/notice.js';
 import type { ReadResult } from '../reading/reader.js';
-import type { Cursor } from './cursor.js';
 import type { FeedContext } from './feed-context.js';
+import type { Follower } from './follower.js';
 import { Marks } from './marks.js';
 import { type Former, Places } from './places.js';
 import type { Source } from './source.js';
-import type { Slice } from './tail.js';
+import type { Slice } from './tails/tail.js';
 
 /** A batch on its way to the cursors. */
 interface Round {
-  cursors: Iterator<Cursor>;
+  cursors: Iterator<Follower>;
   batch: Batch;
   after: number;
   lastId: number;
@@ -26,7 +26,7 @@ const maxEarly = 1000;
  * content, the feed reads the table, once for all who wait, and holds what arrives meanwhile.
  */
 export class Feed {
-  readonly cursors = new Set<Cursor>();
+  readonly cursors = new Set<Follower>();
   readonly marks = new Marks();
   /** The last id dispatched; undefined until a read has told. */
   lastId: number | undefined;
@@ -69,13 +69,13 @@ export class Feed {
   }
 
   /** A cursor was closed. */
-  release(cursor: Cursor): void {
+  release(cursor: Follower): void {
     this.cursors.delete(cursor);
     if (--this.#users === 0) this.context.idle(this);
   }
 
   /** Called by a cursor that begins here. */
-  enter(cursor: Cursor): void {
+  enter(cursor: Follower): void {
     this.cursors.add(cursor);
     if (this.#isBehind) this.catchUp();
   }

@@ -1,4 +1,11 @@
-import type { Feed } from './feed.js';
+/** A feed, as long as nobody waits for its messages. */
+export interface IdleFeed {
+  /** By which the dispatcher finds it. */
+  readonly key: string;
+  readonly lastId: number | undefined;
+  /** When the last cursor was closed, in ms of our clock. */
+  idleSince: number;
+}
 
 // Some 15 MB without their messages, which have a limit of their own (tails.ts).
 const maxIdleFeeds = 20_000;
@@ -9,17 +16,17 @@ const maxIdleFeeds = 20_000;
  * channels that were never published to go before all others.
  */
 export class IdleFeeds {
-  readonly #empty = new Set<Feed>();
-  readonly #published = new Set<Feed>();
+  readonly #empty = new Set<IdleFeed>();
+  readonly #published = new Set<IdleFeed>();
 
   /** `forget` is called with each feed that is no longer kept. */
   constructor(
-    private readonly forget: (feed: Feed) => void,
+    private readonly forget: (feed: IdleFeed) => void,
     private readonly max = maxIdleFeeds,
   ) {}
 
   /** The last cursor of a feed was closed. */
-  add(feed: Feed): void {
+  add(feed: IdleFeed): void {
     if (feed.lastId === undefined) {
       // No read has told anything that would be worth keeping.
       this.forget(feed);
@@ -35,7 +42,7 @@ export class IdleFeeds {
   }
 
   /** The feed has a cursor again. */
-  delete(feed: Feed): void {
+  delete(feed: IdleFeed): void {
     if (!this.#empty.delete(feed)) this.#published.delete(feed);
   }
 
@@ -54,7 +61,7 @@ export class IdleFeeds {
     this.#published.clear();
   }
 
-  #drop(feed: Feed): void {
+  #drop(feed: IdleFeed): void {
     this.delete(feed);
     this.forget(feed);
   }

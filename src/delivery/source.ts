@@ -1,7 +1,7 @@
-import type { Notice } from '../listening/payload.js';
 import type { StoredMessage } from '../messages/message.js';
+import type { Notice } from '../messages/notice.js';
 import type { ReadResult, Seen } from '../reading/reader.js';
-import type { Slice } from './tail.js';
+import type { Slice } from './tails/tail.js';
 
 /** Where a feed's messages come from: a channel, by message id, or the whole bus, by global id. */
 export interface Source {

@@ -3,15 +3,7 @@ import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
 import { errors, isPostbusError } from '../foundation/errors.js';
 import { OnceAMinuteByCode } from '../foundation/throttled-log.js';
 import { checkHeaders } from './extra-headers.js';
-import type { PostbusOptions } from './options.js';
-
-/** What onError answers in place of the standard answer. */
-export interface ErrorReply {
-  statusCode: number;
-  headers?: Record<string, string> | undefined;
-  /** A string as it is, anything else as JSON. */
-  body?: unknown;
-}
+import type { ErrorReply, PostbusOptions } from './options.js';
 
 /** Answers polls that fail: as onError wants it, or else in the standard way. */
 export function createErrorHandler(onError: PostbusOptions['onError']) {

@@ -19,9 +19,7 @@ import { Connections } from './presence-hooks.js';
 import { SilentConnections } from './silent-connections.js';
 import { lookUp, type Visitor } from './viewer.js';
 
-export type { ErrorReply } from './failures.js';
-export type { PostbusOptions } from './options.js';
-export type { ConnectedClient } from './presence-hooks.js';
+export type { ConnectedClient, ErrorReply, PostbusOptions } from './options.js';
 
 declare module 'fastify' {
   interface FastifyInstance {

@@ -3,10 +3,26 @@ import type { Bus } from '../bus/bus.js';
 import { checkFlag, checkWholeNumber, type Id } from '../foundation/checks.js';
 import { errors } from '../foundation/errors.js';
 import { KnownKeys } from '../foundation/known-keys.js';
-import type { ErrorReply } from './failures.js';
-import type { ConnectedClient } from './presence-hooks.js';
 
 type MaybePromise<T> = T | Promise<T>;
+
+/** What onError answers in place of the standard answer. */
+export interface ErrorReply {
+  statusCode: number;
+  headers?: Record<string, string> | undefined;
+  /** A string as it is, anything else as JSON. */
+  body?: unknown;
+}
+
+/** A client whose poll waits. */
+export interface ConnectedClient {
+  clientId: string;
+  /** null: nobody. */
+  userId: string | null;
+  groupIds: readonly string[];
+  /** null: no site. */
+  siteId: string | null;
+}
 
 export interface PostbusOptions {
   bus: Bus;

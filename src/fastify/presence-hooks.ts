@@ -2,16 +2,6 @@ import type { FastifyRequest } from 'fastify';
 import type { Viewer } from '../messages/visibility.js';
 import type { PostbusOptions } from './options.js';
 
-/** A client whose poll waits. */
-export interface ConnectedClient {
-  clientId: string;
-  /** null: nobody. */
-  userId: string | null;
-  groupIds: readonly string[];
-  /** null: no site. */
-  siteId: string | null;
-}
-
 /** Tells the application when polls begin and cease to wait. What its functions do wrong is logged and harms no poll. */
 export class Connections {
   constructor(private readonly hooks: Pick<PostbusOptions, 'onConnect' | 'onDisconnect'>) {}

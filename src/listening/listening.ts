@@ -1,5 +1,3 @@
-import { randomUUID } from 'node:crypto';
-import { hostname } from 'node:os';
 import { codedError } from '../database/coded-error.js';
 import type { Database } from '../database/database.js';
 import type { Dispatcher } from '../delivery/dispatcher.js';
@@ -7,7 +5,6 @@ import { errors, isPostbusError } from '../foundation/errors.js';
 import type { Logger } from '../foundation/logger.js';
 import { Meter } from '../foundation/meter.js';
 import { OnceAMinute } from '../foundation/throttled-log.js';
-import { Relay } from '../publishing/relay.js';
 import type { BusEventEmitter } from './events.js';
 import { Keepalive, patience } from './keepalive.js';
 import { Listener } from './listener.js';
@@ -21,6 +18,10 @@ export interface NotificationsOptions {
   dispatcher: Dispatcher;
   logger: Logger;
   events: BusEventEmitter;
+  /** The name of this node. */
+  node: string;
+  /** Work for a node that listens: started and stopped with that, and woken when the settings have changed. */
+  whileListening: { start(): void; stop(): void; wake(): void };
   /** Ms; 0 for none. */
   keepaliveInterval: number;
 }
@@ -32,14 +33,11 @@ export interface NotificationsOptions {
 export class Notifications {
   #listener: Listener | undefined;
   readonly #keepalive: Keepalive;
-  /** Runs while the database is there, as the listener can tell. */
-  readonly #relay: Relay;
   readonly #queue: NotifyQueue;
   readonly #lookout: Lookout;
   readonly #forgeries: OnceAMinute;
   readonly #malformed: OnceAMinute;
   readonly received = new Meter();
-  readonly node = `${hostname()}/${process.pid}/${randomUUID().slice(0, 8)}`;
   #key: Uint8Array | undefined;
   /** Whether a connection listens; what others still bring in is ignored. */
   #isListening = false;
@@ -54,10 +52,9 @@ export class Notifications {
 
   constructor(private readonly options: NotificationsOptions) {
     const { database, logger, keepaliveInterval } = options;
-    this.#relay = new Relay(database, this.node, logger);
     this.#queue = new NotifyQueue(database, logger);
     this.#lookout = new Lookout({ database, dispatcher: options.dispatcher, onChanged: (error) => this.#drop(error) });
-    this.#peers = new Peers(this.node, patience * keepaliveInterval);
+    this.#peers = new Peers(options.node, patience * keepaliveInterval);
     this.#forgeries = new OnceAMinute((count) =>
       logger.warn({ count }, 'ignored notifications that are not from this bus'),
     );
@@ -128,7 +125,7 @@ export class Notifications {
   }
 
   async close(): Promise<void> {
-    this.#relay.stop();
+    this.options.whileListening.stop();
     this.#lookout.stop();
     this.#keepalive.stop();
     this.#queue.stop();
@@ -155,7 +152,7 @@ export class Notifications {
         this.#isListening = true;
         this.#lookout.start(connection);
         this.#keepalive.start(() => connection.ask());
-        this.#relay.start();
+        this.options.whileListening.start();
       }),
       onDisconnected: ifCurrent((error) => this.#areLost(codedError(error, this.options.database.schema))),
     });
@@ -208,7 +205,7 @@ export class Notifications {
     try {
       const [row] = await database.read<{ usage: number }>(
         `select ${database.name('keepalive')}($1, $2), pg_notification_queue_usage() as usage`,
-        [this.node, beat],
+        [this.options.node, beat],
       );
       this.#queue.observe(row?.usage ?? 0);
     } catch (error) {
@@ -234,7 +231,7 @@ export class Notifications {
     this.#isListening = false;
     this.#lookout.stop();
     this.#keepalive.stop();
-    this.#relay.stop();
+    this.options.whileListening.stop();
     // Once an outage; but for what no time will mend.
     const isKnown = this.#outage !== undefined;
     if (isKnown && (!(error instanceof errors.POOLER) || this.#outage instanceof errors.POOLER)) return;
@@ -262,7 +259,7 @@ export class Notifications {
       this.#lookout.announce(content);
     } else if ('version' in content) {
       this.options.dispatcher.changed(content.version);
-      this.#relay.wake();
+      this.options.whileListening.wake();
       // Said also when tables were emptied, and when the key is about to be another one.
       this.#lookout.doubt();
     } else {

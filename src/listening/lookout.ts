@@ -2,9 +2,10 @@ import type { Database } from '../database/database.js';
 import type { ListeningConnection } from '../database/postgres.js';
 import type { Dispatcher } from '../delivery/dispatcher.js';
 import { errors } from '../foundation/errors.js';
+import type { Notice } from '../messages/notice.js';
 import { type BusState, Past } from './past.js';
 import { PastWatch } from './past-watch.js';
-import { type Notice, settingsPayload } from './payload.js';
+import { settingsPayload } from './payload.js';
 
 export interface LookoutOptions {
   database: Database;

@@ -1,7 +1,7 @@
 import type { Database } from '../database/database.js';
 import { errors } from '../foundation/errors.js';
+import type { Notice } from '../messages/notice.js';
 import type { Terms } from '../reading/reader.js';
-import type { Notice } from './payload.js';
 
 /** A message by which a past is recognized. */
 export type Landmark = Pick<Notice, 'globalId' | 'site' | 'channel' | 'messageId' | 'version' | 'expires'>;

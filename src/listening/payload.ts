@@ -1,21 +1,6 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { StoredMessage, toTargets } from '../messages/message.js';
-
-/** What a payload says of one message. */
-export interface Notice {
-  globalId: number;
-  messageId: number;
-  site: string;
-  channel: string;
-  /** Of the settings that the rest is by. */
-  version: number;
-  /** From here on the channel can be read. */
-  firstId: number;
-  /** When the message passes its age, in microseconds of the database's clock. */
-  expires: number;
-  /** Null where the content did not come along and is to be read from the table. */
-  message: StoredMessage | null;
-}
+import type { Notice } from '../messages/notice.js';
 
 /** A node's sign of life, see sql/listening/internal/keepalive.sql. */
 export interface SignOfLife {

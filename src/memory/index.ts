@@ -1,7 +1,7 @@
 import { Bus } from '../bus/bus.js';
 import type { BusOptions } from '../bus/options.js';
 import type { DatabaseOptions } from '../database/pooled-postgres.js';
-import { errors } from '../errors.js';
+import { errors } from '../foundation/errors.js';
 import { KnownKeys } from '../foundation/known-keys.js';
 import { PglitePostgres } from './pglite-postgres.js';
 import type { PgliteDatabase } from './pglite-session.js';

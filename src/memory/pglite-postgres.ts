@@ -1,6 +1,6 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import type { QueryResultRow } from 'pg';
-import { migrate } from '../database/migrate.js';
+import { migrate } from '../database/migrate/migrate.js';
 import type { ListeningConnection, Postgres, Query, RunStatement } from '../database/postgres.js';
 import { inTransaction, type PgliteDatabase, queryOptions } from './pglite-session.js';
 import { SharedPglite } from './shared-pglite.js';

@@ -2,7 +2,7 @@
 import { readdir, rm, stat, writeFile } from 'node:fs/promises';
 import { brotliCompressSync, constants } from 'node:zlib';
 import { PGlite } from '@electric-sql/pglite';
-import { migrate } from '../database/migrate.js';
+import { migrate } from '../database/migrate/migrate.js';
 import { inTransaction } from './pglite-session.js';
 import { preparedFile, preparedSchema } from './prepared.js';
 

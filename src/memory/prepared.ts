@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { promisify } from 'node:util';
 import { brotliDecompress } from 'node:zlib';
-import { printMigration } from '../database/migrate.js';
+import { printMigration } from '../database/migrate/migrate.js';
 
 /** The schema of a prepared data directory. */
 export const preparedSchema = 'message_bus';

@@ -1,4 +1,4 @@
-import { migrate } from '../database/migrate.js';
+import { migrate } from '../database/migrate/migrate.js';
 import { errors } from '../foundation/errors.js';
 import { inTransaction, type PgliteDatabase } from './pglite-session.js';
 import { preparedSchema, readPrepared } from './prepared.js';

@@ -1,5 +1,3 @@
-import { publishKeys } from '../bus/known-options.js';
-import type { PublishOptions } from '../bus/options.js';
 import {
   checkChannel,
   checkLimit,
@@ -11,6 +9,7 @@ import {
 } from '../foundation/checks.js';
 import { errors } from '../foundation/errors.js';
 import type { Publication } from './publication.js';
+import { type PublishOptions, publishKeys } from './publish-options.js';
 
 /** Checks what publish() was given. */
 export function checkPublication(channel: string, data: unknown, options: PublishOptions): Publication {

@@ -1,5 +1,5 @@
 import t, { type Test } from 'tap';
-import type { Ajax, AjaxOptions } from '../../src/client/page.js';
+import type { Ajax, AjaxOptions } from '../../src/client/page/page.js';
 import { needsBrowser, TestBrowser } from '../helpers/browser.js';
 import { ClientPage, type Opening } from '../helpers/pages/client-page.js';
 import { serveClient } from '../helpers/pages/served-client.js';

@@ -6,7 +6,7 @@ import { gzipSync } from 'node:zlib';
 import { build } from 'esbuild';
 import t from 'tap';
 
-const script = new URL('../../dist/client/message-bus.js', import.meta.url);
+const script = new URL('../../dist/client/page/message-bus.js', import.meta.url);
 const root = fileURLToPath(new URL('../../', import.meta.url));
 
 t.test('the script has less than 5 kB, compressed', async (t) => {

@@ -34,7 +34,10 @@ function feedByHand(
     },
     {
       ...context,
-      flushSoon: (feed) => setImmediate(() => feed.flush()),
+      flushSoon: (feed) =>
+        setImmediate(() => {
+          while (feed.flushSome(1000)) {}
+        }),
       used: () => {},
       idle: () => {},
       idsWentBack: () => {},

@@ -1,10 +1,10 @@
 import fc from 'fast-check';
 import t from 'tap';
-import { Tail } from '../../src/delivery/tail.js';
-import { Tails } from '../../src/delivery/tail-memory.js';
-import type { Notice } from '../../src/listening/payload.js';
+import { Tail } from '../../src/delivery/tails/tail.js';
+import { TailMemory } from '../../src/delivery/tails/tail-memory.js';
 import { Batch } from '../../src/messages/frame.js';
 import { StoredMessage } from '../../src/messages/message.js';
+import type { Notice } from '../../src/messages/notice.js';
 import type { ChannelResult } from '../../src/reading/reader.js';
 
 const never = Number.MAX_SAFE_INTEGER;
@@ -39,7 +39,7 @@ t.test('whatever comes in, tails stay within the memory that they may take', asy
   let mostBytes = 0;
   fc.assert(
     fc.property(fc.array(step, { maxLength: 200, size: 'max' }), fc.integer({ min: 0, max: 200_000 }), (steps, max) => {
-      const tails = new Tails(max);
+      const tails = new TailMemory(max);
       const all = Array.from({ length: 10 }, () => new Tail(tails));
       let id = 1;
       let version = 1;
@@ -49,7 +49,7 @@ t.test('whatever comes in, tails stay within the memory that they may take', asy
         if (what === 'skip') id += count;
         if (what === 'read') tail?.add(id - 1, page(id - 1, id + count - 1, length, version));
         if (what === 'slice') tail?.slice(Math.max(0, id - count), 0);
-        if (what === 'change') tails.admits(++version);
+        if (what === 'change') tails.learnVersion(++version);
         if (what === 'forget') tail?.forget();
         const bytes = all.reduce((sum, { bytes }) => sum + bytes, 0);
         if (bytes !== tails.bytes) throw new Error(`counts ${tails.bytes} where there are ${bytes}`);
@@ -65,7 +65,7 @@ t.test('whatever comes in, tails stay within the memory that they may take', asy
 });
 
 t.test('those that were used longest ago go first', async (t) => {
-  const tails = new Tails(10_000);
+  const tails = new TailMemory(10_000);
   const [a, b, c] = [new Tail(tails), new Tail(tails), new Tail(tails)];
   for (const tail of [a, b]) tail.append(notice(1, 1_000));
   t.strictSame(idsAfter(a, 0), [1]);
@@ -75,7 +75,7 @@ t.test('those that were used longest ago go first', async (t) => {
 });
 
 t.test('a tail keeps the last thousand, however long it grows', async (t) => {
-  const tail = new Tail(new Tails());
+  const tail = new Tail(new TailMemory());
   for (let id = 1; id <= 5_000; id++) tail.append(notice(id, 10));
   t.equal(idsAfter(tail, 3_999), undefined);
   t.equal(idsAfter(tail, 4_000)?.length, 1_000);
@@ -83,7 +83,7 @@ t.test('a tail keeps the last thousand, however long it grows', async (t) => {
 });
 
 t.test('pages put together', async (t) => {
-  const tail = new Tail(new Tails());
+  const tail = new Tail(new TailMemory());
   tail.add(0, page(0, 3, 1));
   tail.add(3, page(3, 5, 1));
   t.strictSame(idsAfter(tail, 0), [1, 2, 3, 4, 5], 'the next one');
@@ -98,7 +98,7 @@ t.test('pages put together', async (t) => {
 });
 
 t.test('those who ask for the same are given the same bytes', async (t) => {
-  const tail = new Tail(new Tails());
+  const tail = new Tail(new TailMemory());
   tail.add(0, page(0, 3, 1));
   const one = tail.slice(1, 0);
   t.equal(tail.slice(1, 0)?.batch.frame.body, one?.batch.frame.body);
@@ -107,7 +107,7 @@ t.test('those who ask for the same are given the same bytes', async (t) => {
 });
 
 t.test('a slice is a page, and its next one follows on it', async (t) => {
-  const tail = new Tail(new Tails());
+  const tail = new Tail(new TailMemory());
   tail.add(0, page(0, 30, 100_000));
   const seen: number[] = [];
   let pages = 0;
@@ -125,7 +125,7 @@ t.test('a slice is a page, and its next one follows on it', async (t) => {
 
 t.test('what had passed its age is read again after the clock of the database has gone back', async (t) => {
   const second = 1_000_000;
-  const tails = new Tails();
+  const tails = new TailMemory();
   const answered = (now: number) => ({ version: 1, now, askedAt: performance.now() });
   const expiring = (id: number, expires: number) => new StoredMessage(id, id, '', '/a', null, '1', expires);
   const noticeOf = (message: StoredMessage): Notice => ({
@@ -136,7 +136,7 @@ t.test('what had passed its age is read again after the clock of the database ha
 
   // Expired here.
   const own = new Tail(tails);
-  tails.admitsAnswer(answered(10 * second));
+  tails.learnTerms(answered(10 * second));
   own.append(noticeOf(expiring(1, 100 * second)));
   own.append(noticeOf(expiring(2, 900 * second)));
   const ids = (tail: Tail, now: number) => tail.slice(0, now)?.batch.messages.map(({ messageId }) => messageId);
@@ -156,6 +156,6 @@ t.test('what had passed its age is read again after the clock of the database ha
   const recalled = new Tail(tails);
   recalled.add(0, { ...page, terms: answered(200 * second) });
   t.ok(recalled.sliceBefore(0, tails.latestTime));
-  tails.admitsAnswer(answered(60 * second));
+  tails.learnTerms(answered(60 * second));
   t.equal(recalled.sliceBefore(0, tails.latestTime), undefined);
 });

@@ -1,4 +1,5 @@
 import { readdir, readFile } from 'node:fs/promises';
+import { basename } from 'node:path';
 import pg from 'pg';
 import t from 'tap';
 import { createDatabase } from '../helpers/database.js';
@@ -73,10 +74,10 @@ for (const [index, page] of pages.entries())
 t.test('the pages have every function, each parameter in its place, and every error', async (t) => {
   const { query } = await createDatabase(t);
   const text = guide.replace(/\s+/g, ' ');
-  const files = (await readdir(new URL('sql/', root))).filter((file) => file.endsWith('.sql'));
+  const files = (await sqlFiles()).filter((path) => !path.includes('internal'));
   t.ok(files.length >= 10);
   for (const file of files) {
-    const name = file.replace('.sql', '');
+    const name = basename(file, '.sql');
     const [row] = await query<{ parameters: string; result: string }>(
       `select pg_get_function_arguments(oid) as parameters, pg_get_function_result(oid) as result
       from pg_proc where oid = $1::regproc`,
@@ -92,11 +93,14 @@ t.test('the pages have every function, each parameter in its place, and every er
     t.match(guide, new RegExp(`^##+ .*\\b${name}\\b`, 'm'));
   }
   const codes = new Set<string>();
-  for (const file of await readdir(new URL('sql/internal/', root)))
-    for (const [code] of (await readFile(new URL(`sql/internal/${file}`, root), 'utf8')).matchAll(/PB\d{3}/g))
-      codes.add(code);
+  for (const file of await sqlFiles())
+    for (const [code] of (await readFile(new URL(`sql/${file}`, root), 'utf8')).matchAll(/PB\d{3}/g)) codes.add(code);
   t.strictSame(
     [...codes].sort(),
     [...guide.matchAll(/^\| (PB\d{3}) \|/gm)].map(([, code]) => code),
   );
 });
+
+async function sqlFiles(): Promise<string[]> {
+  return (await readdir(new URL('sql/', root), { recursive: true })).filter((path) => path.endsWith('.sql'));
+}

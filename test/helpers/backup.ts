@@ -1,4 +1,4 @@
-import { printMigration } from '../../src/database/migrate.js';
+import { printMigration } from '../../src/database/migrate/migrate.js';
 import type { TestDatabase } from './database.js';
 
 // All but those of the outbox.

@@ -10,8 +10,8 @@ import {
   MessageBusClient,
   type MessageCallback,
 } from '../../src/client/index.js';
-import type {} from '../../src/client/message-bus.js';
-import pageBus, { type PageBus } from '../../src/client/page.js';
+import type {} from '../../src/client/page/message-bus.js';
+import pageBus, { type PageBus } from '../../src/client/page/page.js';
 import { type CacheValue, DistributedCache, type DistributedCacheOptions } from '../../src/distributed-cache/index.js';
 import postbus, { type PostbusOptions } from '../../src/fastify/index.js';
 import {

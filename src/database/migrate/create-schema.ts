@@ -1,5 +1,5 @@
 import pg from 'pg';
-import { doBlock } from './do-block.js';
+import { doBlock } from './sql/do-block.js';
 
 /**
  * Creates the schema unless it is there, with no rights for anybody but its owner, whatever the default privileges are.

@@ -1,8 +1,8 @@
 import pg from 'pg';
 import { errors } from '../../foundation/errors.js';
 import type { RunStatement } from '../postgres.js';
-import { migrationLockTable, migrationTable, type SchemaSql } from './load.js';
-import type { SchemaState } from './state.js';
+import type { SchemaState } from './checks/state.js';
+import { migrationLockTable, migrationTable, type SchemaSql } from './sql/load.js';
 
 /** The tables of the records as Kysely makes them, and a record of each migration. */
 export function recordsSql({ migrations }: SchemaSql): string {

@@ -1,6 +1,6 @@
 import pg from 'pg';
-import { doBlock } from './do-block.js';
-import { migrationLockTable, namesLiteral, type SchemaSql } from './load.js';
+import { doBlock } from './sql/do-block.js';
+import { migrationLockTable, namesLiteral, type SchemaSql } from './sql/load.js';
 
 /**
  * Who may use what in the schema. Two steps of SQL, one before and one after the tables and functions are made:

@@ -11,7 +11,7 @@ import {
 } from 'kysely';
 import { errors } from '../../foundation/errors.js';
 import type { RunStatement } from '../postgres.js';
-import { migrationLockTable, migrationTable, type SchemaSql } from './load.js';
+import { migrationLockTable, migrationTable, type SchemaSql } from './sql/load.js';
 
 /** Runs the migrations that the schema has no record of; resolves to their names. @throws POSTBUS_NEWER_SCHEMA */
 export async function migrateTables(

@@ -5,7 +5,7 @@ import type { ClientFilters } from '../../messages/client-filters.js';
 import { type Batch, emptyFrame, Frame } from '../../messages/frame.js';
 import { type Viewer, visibleTo } from '../../messages/visibility.js';
 import type { Answer } from './answers.js';
-import type { ParkedPolls } from './parked-polls.js';
+import type { ParkedPoll, ParkedPolls } from './parked-polls.js';
 import type { Share } from './poll-budget.js';
 import type { PollRequest } from './poll-request.js';
 
@@ -40,7 +40,7 @@ const maxPageLength = 512 * 1024;
  *
  * Thousands of them wait at a time: it keeps nothing of the request but what it needs until its end.
  */
-export class Poll implements Sink {
+export class Poll implements Sink, ParkedPoll {
   readonly client: string;
   /** Of the same client, the poll with the higher number is the newer one. */
   readonly sequence: number;

@@ -1,4 +1,4 @@
-import { printMigration } from '../../../src/database/migrate.js';
+import { printMigration } from '../../../src/database/migrate/migrate.js';
 import type { ChaosPostgres } from './postgres.js';
 
 /** How rows come back. All of it in one transaction, and no connection is cut. */

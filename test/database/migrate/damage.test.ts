@@ -1,5 +1,5 @@
 import t from 'tap';
-import { loadSchemaSql } from '../../../src/database/migrate/load.js';
+import { loadSchemaSql } from '../../../src/database/migrate/sql/load.js';
 import { openBus } from '../../helpers/bus.js';
 import { describeSchema } from '../../helpers/catalog.js';
 import { createDatabase, type TestDatabase } from '../../helpers/database.js';

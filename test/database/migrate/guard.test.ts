@@ -1,5 +1,5 @@
 import t, { type Test } from 'tap';
-import { printMigration } from '../../../src/database/migrate.js';
+import { printMigration } from '../../../src/database/migrate/migrate.js';
 import { openBus } from '../../helpers/bus.js';
 import { describeSchema } from '../../helpers/catalog.js';
 import { createDatabase, type TestDatabase } from '../../helpers/database.js';

@@ -1,5 +1,5 @@
 import t, { type Test } from 'tap';
-import { migrate } from '../../../src/database/migrate.js';
+import { migrate } from '../../../src/database/migrate/migrate.js';
 import { PooledPostgres } from '../../../src/database/pooled-postgres.js';
 import { openBus } from '../../helpers/bus.js';
 import { createDatabase } from '../../helpers/database.js';

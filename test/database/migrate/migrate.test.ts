@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { Kysely, Migrator, PostgresDialect } from 'kysely';
 import pg from 'pg';
 import t from 'tap';
-import { printMigration } from '../../../src/database/migrate.js';
+import { printMigration } from '../../../src/database/migrate/migrate.js';
 import { openBus } from '../../helpers/bus.js';
 import { describeSchema } from '../../helpers/catalog.js';
 import { createDatabase } from '../../helpers/database.js';

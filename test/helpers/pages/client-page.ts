@@ -19,7 +19,7 @@ const files: Record<string, string> = {
 /** Scripts that set the global `MessageBus`. Pages are the same for all of them. */
 const scripts = {
   original: require.resolve('message-bus-client/assets/message-bus.js'),
-  postbus: here('../../../dist/client/message-bus.js'),
+  postbus: here('../../../dist/client/page/message-bus.js'),
 };
 export type ClientName = keyof typeof scripts;
 export const clientNames: readonly ClientName[] = ['original', 'postbus'];

@@ -1,7 +1,7 @@
 import pg from 'pg';
-import type { RunStatement } from '../postgres.js';
-import { doBlock } from './do-block.js';
-import { digestOf, migrationTable, namesLiteral, recordFunction, type SchemaSql } from './load.js';
+import type { RunStatement } from '../../postgres.js';
+import { doBlock } from '../sql/do-block.js';
+import { digestOf, migrationTable, namesLiteral, recordFunction, type SchemaSql } from '../sql/load.js';
 
 interface MigrationRecord {
   /** The last migration that was run. */

@@ -1,5 +1,5 @@
-import { errors } from '../../foundation/errors.js';
-import { digestOf, type SchemaSql } from './load.js';
+import { errors } from '../../../foundation/errors.js';
+import { digestOf, type SchemaSql } from '../sql/load.js';
 import type { SchemaState } from './state.js';
 
 /**

@@ -1,7 +1,7 @@
-import { errors } from '../../foundation/errors.js';
-import { isLockTimeout } from '../coded-error.js';
-import type { Postgres } from '../postgres.js';
-import { lockHolders } from './lock.js';
+import { errors } from '../../../foundation/errors.js';
+import { isLockTimeout } from '../../coded-error.js';
+import type { Postgres } from '../../postgres.js';
+import { lockHolders } from '../sql/lock.js';
 
 /** SQLSTATE of mend_schema() for what it cannot mend. */
 const beyondRepair = 'PB009';

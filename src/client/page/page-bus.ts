@@ -1,7 +1,8 @@
 // `MessageBus` as pages know it from the original: a global, and the default export of `postbus/message-bus`.
+
+import { MessageBusClient } from '../client.js';
+import { ClientSettings } from '../settings.js';
 import { type Ajax, jQueryAjax, viaAjax } from './ajax.js';
-import { MessageBusClient } from './client.js';
-import { ClientSettings } from './settings.js';
 
 export type { Ajax, AjaxOptions, AjaxRequest } from './ajax.js';
 

@@ -1,19 +1,19 @@
 import pg from 'pg';
-import { errors } from '../foundation/errors.js';
-import { codedError } from './coded-error.js';
-import { commentOnAll } from './migrate/comments.js';
-import { createSchema } from './migrate/create-schema.js';
-import { brokenTriggers, mendSchema, missingRelations, schemaDamage } from './migrate/damage.js';
-import { explain } from './migrate/explain.js';
-import { raiseUnsafe, schemaFaults } from './migrate/guard.js';
-import { digestOf, loadSchemaSql, type SchemaSql } from './migrate/load.js';
-import { lockSchema } from './migrate/lock.js';
-import { refuseNewer } from './migrate/newer.js';
-import { completeRecords, recordsSql } from './migrate/records.js';
-import { noteRights, restrictRights, takeBackDefaults } from './migrate/rights.js';
-import { catalogAlone, schemaFirst, settings } from './migrate/settings.js';
-import { readState, recordState, type SchemaState } from './migrate/state.js';
-import type { Postgres, RunStatement } from './postgres.js';
+import { errors } from '../../foundation/errors.js';
+import { codedError } from '../coded-error.js';
+import type { Postgres, RunStatement } from '../postgres.js';
+import { brokenTriggers, mendSchema, missingRelations, schemaDamage } from './checks/damage.js';
+import { explain } from './checks/explain.js';
+import { raiseUnsafe, schemaFaults } from './checks/guard.js';
+import { refuseNewer } from './checks/newer.js';
+import { readState, recordState, type SchemaState } from './checks/state.js';
+import { createSchema } from './create-schema.js';
+import { completeRecords, recordsSql } from './records.js';
+import { noteRights, restrictRights, takeBackDefaults } from './rights.js';
+import { catalogAlone, schemaFirst, settings } from './settings.js';
+import { commentOnAll } from './sql/comments.js';
+import { digestOf, loadSchemaSql, type SchemaSql } from './sql/load.js';
+import { lockSchema } from './sql/lock.js';
 
 /** Ms that a migrator waits for another one, and then for each lock of a table that a transaction of the bus holds. */
 export interface MigrateTimeouts {
@@ -81,7 +81,7 @@ async function migrateIn(
   }
   if (!state.isNew && (await hasNothingToDo(statement, schema, sql, state))) return nothingDone;
   // Only here, because it loads Kysely: most processes find nothing to do, and start in half of the time without it.
-  const { migrateTables } = await import('./migrate/tables.js');
+  const { migrateTables } = await import('./tables.js');
   await statement(noteRights(schema));
   await statement(lockSchema(schema));
   if (!state.isNew) {
@@ -98,7 +98,7 @@ async function migrateIn(
   mended.push(...broken.map((trigger) => `the trigger ${trigger}`));
   if (state.hasBus) mended.push(...(await mendSchema(statement, broken.length > 0)));
   await statement(catalogAlone);
-  await statement(commentOnAll(schema, sql));
+  await statement(commentOnAll(schema, sql.comments));
   await statement(recordState(schema, sql));
   await statement(restrictRights(schema, sql));
   return { wasCurrent: false, migrations, mended };
@@ -188,7 +188,7 @@ export async function printMigration(schema: string): Promise<string> {
     recordsSql(sql),
     sql.functions,
     catalogAlone,
-    commentOnAll(schema, sql),
+    commentOnAll(schema, sql.comments),
     recordState(schema, sql),
     restrictRights(schema, sql),
     'commit;',

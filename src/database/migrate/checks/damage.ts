@@ -1,6 +1,6 @@
 import pg from 'pg';
-import type { RunStatement } from '../postgres.js';
-import { namesLiteral, type SchemaSql } from './load.js';
+import type { RunStatement } from '../../postgres.js';
+import { namesLiteral, type SchemaSql } from '../sql/load.js';
 
 // The triggers without which what is published is not announced, and their tables.
 const triggers = { announce: 'messages', publish_outbox: 'outbox' };

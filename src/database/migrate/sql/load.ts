@@ -11,9 +11,9 @@ export const recordFunction = 'migrated_by';
 export const migrationTable = 'schema_migration';
 export const migrationLockTable = 'schema_migration_lock';
 
-// src/database/migrate/ and dist/database/migrate/ lie equally deep.
-const migrationsFolder = new URL('../../../migrations/', import.meta.url);
-const sqlFolder = new URL('../../../sql/', import.meta.url);
+// src/ and dist/ lie equally deep.
+const migrationsFolder = new URL('../../../../migrations/', import.meta.url);
+const sqlFolder = new URL('../../../../sql/', import.meta.url);
 
 /** The SQL that makes up a schema. It names no schema: the search path does. */
 export interface SchemaSql {
@@ -57,7 +57,7 @@ export async function loadSchemaSql(): Promise<SchemaSql> {
 }
 
 async function packageVersion(): Promise<string> {
-  const { version } = JSON.parse(await readFile(new URL('../../../package.json', import.meta.url), 'utf8'));
+  const { version } = JSON.parse(await readFile(new URL('../../../../package.json', import.meta.url), 'utf8'));
   return String(version);
 }
 

@@ -1,6 +1,6 @@
 import pg from 'pg';
-import { doBlock } from './do-block.js';
-import { namesLiteral, type SchemaSql } from './load.js';
+import { doBlock } from '../sql/do-block.js';
+import { namesLiteral, type SchemaSql } from '../sql/load.js';
 
 /**
  * A query for what makes the schema unsafe to migrate, a row for each fault. Functions run with the rights of their owner,

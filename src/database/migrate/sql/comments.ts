@@ -1,6 +1,5 @@
 import pg from 'pg';
 import { doBlock } from './do-block.js';
-import type { SchemaSql } from './load.js';
 
 /** What psql shows beside an object of the schema (`\d+`, `\df+`). */
 export interface Comment {
@@ -38,7 +37,7 @@ export function functionComments(statements: string): Comment[] {
  * runs vacuum on the table. The table `turn` comes last, as for publishers: from then on nobody publishes until the migration commits.
  * A schema that has a comment keeps it: it may be `public`.
  */
-export function commentOnAll(schema: string, { comments }: SchemaSql): string {
+export function commentOnAll(schema: string, comments: readonly Comment[]): string {
   const name = pg.escapeLiteral(schema);
   const body = `
 declare

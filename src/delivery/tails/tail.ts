@@ -1,8 +1,8 @@
-import type { Notice } from '../listening/payload.js';
-import { Batch } from '../messages/frame.js';
-import type { StoredMessage } from '../messages/message.js';
-import type { ChannelResult, Head, ReadResult } from '../reading/reader.js';
-import type { Tails } from './tail-memory.js';
+import { Batch } from '../../messages/frame.js';
+import type { StoredMessage } from '../../messages/message.js';
+import type { Notice } from '../../messages/notice.js';
+import type { ChannelResult, Head, ReadResult } from '../../reading/reader.js';
+import type { TailMemory } from './tail-memory.js';
 
 /** Messages after an id, up to another one: as a read would find them. */
 export interface Slice {
@@ -41,7 +41,7 @@ export class Tail {
   #sliceBytes = 0;
   #bytes = 0;
 
-  constructor(private readonly tails: Tails) {}
+  constructor(private readonly memory: TailMemory) {}
 
   get upTo(): number {
     return this.#upTo;
@@ -61,7 +61,8 @@ export class Tail {
   /** A message was published: the next one, or some were missed. */
   append({ messageId, version, firstId, message }: Notice): void {
     // What cannot be kept leaves a hole: whoever asks for it reads it.
-    if (!this.tails.admits(version) || !message) return;
+    this.memory.learnVersion(version);
+    if (!this.memory.isCurrent(version) || !message) return;
     this.#dropSlices();
     const grown = messageId === this.#upTo + 1 ? 0 : this.#restart(messageId - 1);
     this.#upTo = messageId;
@@ -73,7 +74,8 @@ export class Tail {
 
   /** A read found this. */
   add(after: number, { lastId, upTo, firstId, batch, terms }: ChannelResult): void {
-    if (!this.tails.admitsAnswer(terms)) return;
+    this.memory.learnTerms(terms);
+    if (!this.memory.isCurrent(terms.version)) return;
     const from = Math.max(after < 0 ? lastId + after + 1 : after, firstId - 1);
     const isApart = from > this.#upTo || upTo < this.#from;
     const isKnown = isApart ? upTo < this.#upTo : from >= this.#from && upTo <= this.#upTo;
@@ -103,7 +105,7 @@ export class Tail {
     if (!this.covers(after) || after > this.#upTo) return undefined;
     if (now >= this.#expires) this.#expire(now);
     const from = Math.max(after, this.#from);
-    this.tails.use(this);
+    this.memory.use(this);
     let slice = this.#slices?.get(from);
     if (slice === undefined) {
       slice = this.#cut(from);
@@ -121,7 +123,8 @@ export class Tail {
 
   /** What a read finds now, where this is what the database said a moment ago; undefined where that takes a read. */
   match(after: number, { lastId, terms }: Head): ReadResult | undefined {
-    if (!this.tails.admitsAnswer(terms)) return undefined;
+    this.memory.learnTerms(terms);
+    if (!this.memory.isCurrent(terms.version)) return undefined;
     if (after === -1 || after >= lastId) return { lastId, upTo: lastId, batch: new Batch([]) };
     if (this.#upTo < lastId) return undefined;
     const slice = this.slice(after < 0 ? Math.max(0, lastId + after + 1) : after, terms.now);
@@ -131,7 +134,7 @@ export class Tail {
 
   /** The same where only this can be said of the time: it is not later. Nothing may be about to pass its age. */
   sliceBefore(after: number, now: number): Slice | undefined {
-    if (this.tails.time < this.#goneAt) this.forget();
+    if (this.memory.time < this.#goneAt) this.forget();
     return now < this.#expires ? this.slice(after, now) : undefined;
   }
 
@@ -220,7 +223,7 @@ export class Tail {
   #grow(bytes: number): void {
     if (bytes === 0) return;
     this.#bytes += bytes;
-    this.tails.grow(this, bytes);
+    this.memory.grow(this, bytes);
   }
 }
 

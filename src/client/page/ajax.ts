@@ -1,4 +1,4 @@
-import type { ClientSettings } from './settings.js';
+import type { ClientSettings } from '../settings.js';
 
 /** Of an XMLHttpRequest, or of jQuery's own, all that is used. */
 export interface AjaxRequest {

@@ -1,5 +1,5 @@
+import { PooledPostgres } from '../pooled-postgres.js';
 import { type MigrateReport, migrate } from './migrate.js';
-import { PooledPostgres } from './pooled-postgres.js';
 
 /** Migrates by a connection of its own, for the command line. Resolves to what was done. */
 export async function migrateDatabase(connectionString: string, schema: string): Promise<MigrateReport> {
