@@ -42,9 +42,9 @@ const section = (title: string) => page.slice(page.indexOf(`\n## ${title}\n`)).r
 t.test('the options are those of the code', async (t) => {
   const names = (title: string) => rowsOf(section(title)).map(([name = '']) => name);
   const ofDatabase = await optionsOf('database/pooled-postgres.ts', 'DatabaseOptions');
-  t.strictSame(names('Options'), [...ofDatabase, ...(await optionsOf('bus-options.ts', 'BusOptions'))]);
-  const ofSites = await optionsOf('bus-options.ts', 'SiteOptions');
-  const ofSubscriptions = await optionsOf('bus-options.ts', 'SubscribeOptions');
+  t.strictSame(names('Options'), [...ofDatabase, ...(await optionsOf('bus/options.ts', 'BusOptions'))]);
+  const ofSites = await optionsOf('publishing/publish-options.ts', 'SiteOptions');
+  const ofSubscriptions = await optionsOf('bus/options.ts', 'SubscribeOptions');
   t.strictSame(names('Subscribing').sort(), [...ofSites, ...ofSubscriptions].sort());
 });
 
