@@ -7,7 +7,7 @@ import { createBus } from '../dist/index.js';
 import { compile } from './compile.mjs';
 
 await compile();
-const { relationsOf, snapshotOf, tablesPageOf } = await import('../dist-test/schema/snapshot.js');
+const { relationsOf, snapshotOf, tablesPageOf } = await import('../dist-test/database/schema/snapshot.js');
 const server = await startEmbeddedPostgres();
 try {
   const bus = createBus({ connectionString: server.url });

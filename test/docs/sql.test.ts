@@ -74,7 +74,7 @@ for (const [index, page] of pages.entries())
 t.test('the pages have every function, each parameter in its place, and every error', async (t) => {
   const { query } = await createDatabase(t);
   const text = guide.replace(/\s+/g, ' ');
-  const files = (await sqlFiles()).filter((path) => !path.includes('internal'));
+  const files = (await sqlFiles()).filter((path) => !/internal|comments/.test(path));
   t.ok(files.length >= 10);
   for (const file of files) {
     const name = basename(file, '.sql');

@@ -1,7 +1,7 @@
 import pg from 'pg';
 import t, { type Test } from 'tap';
-import { createDatabase, type TestDatabase } from '../helpers/database.js';
-import { readPage } from '../helpers/documentation.js';
+import { createDatabase, type TestDatabase } from '../../helpers/database.js';
+import { readPage } from '../../helpers/documentation.js';
 import { relationsOf, snapshotOf, tablesPageOf, triggersHeading } from './snapshot.js';
 
 const command = 'npm run write:schema writes it anew';

@@ -1,7 +1,7 @@
 import t from 'tap';
-import { openBus } from '../helpers/bus.js';
-import { createDatabase } from '../helpers/database.js';
-import { openSession } from '../sql/session.js';
+import { openBus } from '../../helpers/bus.js';
+import { createDatabase } from '../../helpers/database.js';
+import { openSession } from '../../sql/session.js';
 
 t.test('the schema and every table, column, type, sequence and public function has a comment', async (t) => {
   const { query } = await createDatabase(t);
