@@ -118,6 +118,8 @@ export function viaAjax(ajax: Ajax): ClientSettings['fetch'] {
         },
       } satisfies AjaxOptions & Record<string, unknown>;
       const request = ajax(options);
+      // An async function may fail without a call of error().
+      Promise.resolve(request).catch((error) => isOver || fail(error));
       signal?.addEventListener('abort', () => Object(request).abort?.());
     });
 }
