@@ -56,6 +56,59 @@ t.test('a client may be anything with query(), whatever form its rows and bigint
   await t.rejects(bus.publish('/a', 1, Object({ client: null })), bad);
 });
 
+t.test('publish() with a client of pg does not depend on the parsers that the application has set', async (t) => {
+  const { url } = await createDatabase(t);
+  const bus = openBus(t, url);
+  const fail = () => {
+    throw new Error('not mine');
+  };
+  const oids = [20, 23, 25, 1043, 2950, 3802];
+  const before = oids.map((oid) => [oid, pg.types.getTypeParser(oid)] as const);
+  t.teardown(() => {
+    for (const [oid, parser] of before) pg.types.setTypeParser(oid, parser);
+  });
+  const binary: pg.ClientConfig & { binary: boolean } = { binary: true };
+  const configs = { plain: {}, binary, 'with types of its own': { types: { getTypeParser: () => fail } } };
+  for (const oid of oids) pg.types.setTypeParser(oid, fail);
+  for (const [name, config] of Object.entries(configs)) {
+    const client = new pg.Client({ connectionString: url, ...config });
+    await client.connect();
+    await client.query('begin');
+    const id = await bus.publish(`/${name}`, { name }, { client, userIds: [7] });
+    t.equal(id, 1, name);
+    t.strictSame(await bus.publishMany([{ channel: `/${name}`, data: 2 }], { client }), [2], name);
+    await client.query('commit');
+    t.equal(await bus.lastId(`/${name}`), 2);
+    await client.end();
+  }
+});
+
+t.test('an adapter in the way of another driver may read text and rows as it likes', async (t) => {
+  const { bus, client } = await open(t);
+  const raw = async (text: string, values: unknown[]): Promise<string> => {
+    const { rows } = await client.query<[string]>({ text, values, rowMode: 'array' });
+    t.type(rows[0]?.[0], 'string', 'the id is text');
+    return rows[0]?.[0] ?? '';
+  };
+  const row = (id: unknown) => [Object.assign(Object.create(null), { ID: id })];
+  const forms: Record<string, (id: string) => unknown> = {
+    'rows as arrays': (id) => ({ rows: [[id]] }),
+    'bytes of text': (id) => ({ rows: row(Buffer.from(id)) }),
+    'columns in upper case': (id) => row(id),
+    'what postgres.js gives: an array with more on it': (id) =>
+      Object.assign([{ id }], { count: 1, command: 'SELECT' }),
+    'what Kysely gives': (id) => ({ rows: [{ id }], numAffectedRows: 1n }),
+    'text as numbers': (id) => ({ rows: row(Number(id)) }),
+    'text as bigints': (id) => ({ rows: row(BigInt(id)) }),
+  };
+  for (const [i, [name, form]] of Object.entries(forms).entries()) {
+    const query = async (text: string, values: unknown[]) => form(await raw(text, values));
+    t.equal(await bus.publish('/a', name, { client: { query } }), i + 1, name);
+  }
+  for (const nonsense of [[{ id: null }], [{ id: '' }], [{}], [], { rows: [{ id: {} }] }])
+    await t.rejects(bus.publish('/a', 1, { client: { query: async () => nonsense } }), { code: 'POSTBUS_BAD_OPTION' });
+});
+
 t.test('what Postgres refuses of a publish() with a client is an error with a code', async (t) => {
   const { bus, client } = await open(t);
   await client.query('begin');
