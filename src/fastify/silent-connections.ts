@@ -2,8 +2,11 @@ import type { ServerHttp2Session } from 'node:http2';
 import type { Socket } from 'node:net';
 import type { FastifyInstance } from 'fastify';
 
-/** A request may just be on its way. */
-const patienceMs = 200;
+const intervalMs = 200;
+/** A request may just be on its way to a connection on which nothing came so far; */
+const maxSilence = intervalMs;
+/** and half of one waits for the other half, over a slow line for example. */
+const maxPause = 3_000;
 
 /**
  * Connections on which nothing is under way. Clients open them in advance: browsers and proxies for a second request, undici
@@ -33,13 +36,21 @@ export class SilentConnections {
     });
   }
 
-  /** Each that is found silent has some time left, those that come later too, until the server has closed. */
+  /** Each that is silent has some time left, those that come later too, until the server has closed. */
   close(): void {
-    let before = new Set<Socket>();
+    let before = new Map<Socket, Silence>();
     const closeSilent = () => {
-      const silent = [...this.#sockets].filter(isSilent);
-      for (const socket of silent) if (before.has(socket)) socket.destroy();
-      before = new Set(silent);
+      const now = performance.now();
+      const silent = new Map<Socket, Silence>();
+      for (const socket of this.#sockets) {
+        if (!isSilent(socket)) continue;
+        const { bytesRead } = socket;
+        const known = before.get(socket);
+        const silence = known?.bytesRead === bytesRead ? known : { bytesRead, since: now };
+        if (now - silence.since >= (bytesRead === 0 ? maxSilence : maxPause)) socket.destroy();
+        else silent.set(socket, silence);
+      }
+      before = silent;
     };
     closeSilent();
     // Sockets that are open keep the process alive, until the timer has closed them.
@@ -47,9 +58,15 @@ export class SilentConnections {
       closeSilent();
       // What is under way in a session still gets its answer.
       for (const session of this.#sessions) if (!session.closed) session.close();
-    }, patienceMs).unref();
+    }, intervalMs).unref();
     this.server.once('close', () => clearInterval(this.#timer));
   }
+}
+
+/** Nothing more has come since then, in ms of performance.now(). */
+interface Silence {
+  bytesRead: number;
+  since: number;
 }
 
 /**
