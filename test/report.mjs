@@ -3,20 +3,31 @@
 
 const details = [];
 
-/** Prints how a file went when it has ended; what failed in it is kept for the end. */
-export function reportFile(file) {
+/** Prints how a file went when it has ended; what failed in it is kept for the end. `onCrash`: its process failed, not its tests. */
+export function reportFile(file, onCrash) {
   const started = performance.now();
   const told = [];
   let errors = '';
   collect(file.parser, told);
-  file.on('process', ({ stderr }) => {
-    stderr.setEncoding('utf8').on('data', (text) => {
+  let exit = 0;
+  file.on('process', (child) => {
+    child.on('exit', (code, signal) => {
+      exit = code ?? signal;
+    });
+    child.stderr.setEncoding('utf8').on('data', (text) => {
       errors += text;
     });
   });
   file.on('end', () => {
     const seconds = ((performance.now() - started) / 1_000).toFixed(1);
-    const { ok = false, count = 0 } = file.results ?? {};
+    const { ok: arePassed = false, count = 0 } = file.results ?? {};
+    // Whatever its tests say: a process may end before they do, or after.
+    const hasCrashed = arePassed && (exit !== 0 || count === 0);
+    const ok = arePassed && !hasCrashed;
+    if (hasCrashed) {
+      details.push(`failed: ${file.name} > ended with ${exit} after ${count} tests`);
+      onCrash();
+    }
     console.log(`${ok ? 'PASS' : 'FAIL'}  ${file.name}  ${seconds} s, tests: ${count}`);
     details.push(...told.map(describe));
     if (!ok && errors !== '') details.push(`wrote to stderr: ${file.name}\n${indent(errors)}`);

@@ -28,7 +28,7 @@ t.plan(files.length);
 // Tests wait more than they work.
 t.jobs = availableParallelism() + 1;
 t.on('spawn', (file) => {
-  reportFile(file);
+  reportFile(file, () => count.failed++);
   file.parser.on('assert', ({ ok, skip, todo }) => {
     if (isFilteredOut(skip)) return;
     count[skip || todo ? 'skipped' : ok ? 'passed' : 'failed']++;
