@@ -3,7 +3,7 @@ create or replace function configuration(
   out clear_every int, out max_backlog_size int, out max_global_backlog_size int, out max_backlog_age int,
   out max_data_size int, out backlog_size_cap int, out backlog_age_cap int, out relay boolean
 )
-language plpgsql stable security definer set search_path from current
+language plpgsql stable parallel safe security definer set search_path from current
 as $$
 #variable_conflict use_column
 begin

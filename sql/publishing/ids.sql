@@ -1,7 +1,7 @@
 -- Ids as the functions that publish take them, of numbers, uuids or strings: user_ids => ids(new.customer_id). Never null, which
 -- would be for everyone; so it is not strict, and refuses nulls. With the rights of its caller.
 create or replace function ids(variadic ids anycompatiblearray) returns text[]
-language plpgsql stable set search_path from current
+language plpgsql stable parallel safe set search_path from current
 as $$
 declare
   kind pg_type;

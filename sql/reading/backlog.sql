@@ -1,6 +1,6 @@
 -- The messages of a channel after an id, oldest first.
 create or replace function backlog(channel text, after_id bigint default 0, site_id text default null) returns setof message
-language plpgsql stable security definer set search_path from current set enable_seqscan = off set jit = off
+language plpgsql stable parallel safe security definer set search_path from current set enable_seqscan = off set jit = off
 as $$
 #variable_conflict use_column
 begin

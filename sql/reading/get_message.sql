@@ -1,6 +1,6 @@
 -- One message, or null when it cannot be read (any more).
 create or replace function get_message(channel text, message_id bigint, site_id text default null) returns message
-language plpgsql stable security definer set search_path from current set enable_seqscan = off set jit = off
+language plpgsql stable parallel safe security definer set search_path from current set enable_seqscan = off set jit = off
 as $$
 #variable_conflict use_column
 declare

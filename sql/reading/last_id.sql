@@ -1,6 +1,6 @@
 -- The last message id of a channel; 0 when nothing was ever published to it.
 create or replace function last_id(channel text, site_id text default null) returns bigint
-language plpgsql stable security definer set search_path from current
+language plpgsql stable parallel safe security definer set search_path from current
 as $$
 #variable_conflict use_column
 begin

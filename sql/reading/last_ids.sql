@@ -1,6 +1,6 @@
 -- The last message ids of several channels, in the order asked for.
 create or replace function last_ids(channels text[], site_id text default null) returns bigint[]
-language plpgsql stable security definer set search_path from current set enable_seqscan = off set jit = off
+language plpgsql stable parallel safe security definer set search_path from current set enable_seqscan = off set jit = off
 as $$
 begin
   perform check_site(last_ids.site_id);

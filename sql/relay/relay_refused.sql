@@ -3,7 +3,7 @@ create or replace function relay_refused() returns table (
   id bigint, channel text, site_id text, data jsonb, user_ids text[], group_ids text[], client_ids text[],
   put_down_at timestamptz, refused_at timestamptz, sqlstate text, error text
 )
-language plpgsql stable security definer set search_path from current set enable_seqscan = off set jit = off
+language plpgsql stable parallel safe security definer set search_path from current set enable_seqscan = off set jit = off
 as $$
 #variable_conflict use_column
 begin

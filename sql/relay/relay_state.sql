@@ -2,7 +2,7 @@
 -- when it last asked for any, and how many were put aside, see relay_refused(). What is not committed yet is not there yet.
 -- After the database's clock was set back, no time lies in the future.
 create or replace function relay_state() returns table (relay boolean, waiting bigint, oldest interval, node text, seen_at timestamptz, refused bigint)
-language plpgsql stable security definer set search_path from current set enable_seqscan = off set jit = off
+language plpgsql volatile parallel safe security definer set search_path from current set enable_seqscan = off set jit = off
 as $$
 #variable_conflict use_column
 begin

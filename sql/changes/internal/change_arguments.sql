@@ -38,7 +38,7 @@ begin
 end
 $$;
 
-create or replace function table_name("table" regclass) returns text language sql stable
+create or replace function table_name("table" regclass) returns text language sql stable parallel safe
 return (select format('%I.%I', n.nspname, c.relname) from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.oid = "table");
 
 create or replace function table_fault("table" regclass) returns text
@@ -68,7 +68,7 @@ $$;
 create or replace function column_fault(
   "table" regclass, channel text, columns text[], except_columns text[], when_changed text[], user_ids text, group_ids text, site_id text
 ) returns text
-language plpgsql stable
+language plpgsql stable parallel safe
 as $$
 #variable_conflict use_variable
 declare

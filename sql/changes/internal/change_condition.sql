@@ -3,7 +3,7 @@
 -- from small letters, as in no query. So it would of what the condition itself makes such a type: name::public.citext = 'ANN'. This
 -- gives a statement that raises if the schemas of those types make a difference: it reads the condition once without and once with them.
 create or replace function change_condition_probe("table" regclass, condition text) returns text
-language plpgsql stable
+language plpgsql stable parallel safe
 as $$
 #variable_conflict use_variable
 declare

@@ -5,7 +5,7 @@
 
 -- A column as text that no setting of a session changes, as ::text would for dates. Strings need none of that; and of those of type
 -- char(n), ::text takes the blanks away that pad them, because they do not count in a comparison.
-create or replace function column_text("table" regclass, column_name text, r text) returns text language sql stable
+create or replace function column_text("table" regclass, column_name text, r text) returns text language sql stable parallel safe
 return (
   select format(case t.typcategory when 'S' then '%s.%I::text' else '(to_jsonb(%s.%I) #>> ''{}'')' end, r, column_name)
   from pg_attribute a join pg_type t on t.oid = a.atttypid where a.attrelid = "table" and a.attname = column_name
@@ -14,7 +14,7 @@ return (
 -- A channel with {columns} as an expression over a row. Null, and so an error, where what a column holds would take the
 -- channel to those that all sites see.
 create or replace function change_channel("table" regclass, channel text, r text) returns text
-language plpgsql stable
+language plpgsql stable parallel safe
 as $$
 declare
   channel constant text collate "C" := change_channel.channel;
@@ -33,7 +33,7 @@ $$;
 
 -- Ids as a list, of a column that holds one, or a list: empty where it holds none. As of ids(), 42.00 is 42.
 create or replace function change_targets("table" regclass, column_name text, r text) returns text
-language sql stable
+language sql stable parallel safe
 return (
   select case t.typcategory
     -- Of any dimensions.
@@ -46,7 +46,7 @@ return (
 );
 
 -- The name of the column that numbers the rows of the transition tables: one that the table does not have.
-create or replace function change_number("table" regclass) returns text language sql stable
+create or replace function change_number("table" regclass) returns text language sql stable parallel safe
 return (
   select n.name from (select concat_ws(' ', 'row number', nullif(i, 1)) as name, i from generate_series(1, 1601) i) n
   where not exists (select from pg_attribute a where a.attrelid = "table" and a.attname = n.name) order by n.i limit 1
@@ -54,7 +54,7 @@ return (
 
 -- number: as above, where the row has it.
 create or replace function change_row(columns text[], except_columns text[], r text, number text default null) returns text
-language sql immutable
+language sql immutable parallel safe
 return case
   -- A function of Postgres takes 100 arguments.
   when columns is not null then (
@@ -68,13 +68,13 @@ end;
 
 -- What to take of a transition table: all; but Postgres fails where that names a virtual column, of which it holds nothing.
 create or replace function change_columns("table" regclass) returns text
-language sql stable
+language sql stable parallel safe
 return (
   select case when bool_or(a.attgenerated = 'v') then string_agg(format('t.%I', a.attname), ', ') filter (where a.attgenerated <> 'v') else 't.*' end
   from pg_attribute a where a.attrelid = "table" and a.attnum > 0 and not a.attisdropped
 );
 
-create or replace function change_key("table" regclass, r text) returns text language sql stable
+create or replace function change_key("table" regclass, r text) returns text language sql stable parallel safe
 return (
   select 'jsonb_build_object(' || string_agg(format('%L, %s.%I', a.attname, r, a.attname), ', ' order by k.n) || ')'
   from pg_index i cross join unnest(i.indkey::int2[]) with ordinality k(attnum, n)

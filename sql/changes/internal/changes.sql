@@ -130,5 +130,5 @@ end
 $$;
 
 -- The comment on a trigger function: by this, stop_publishing_changes() knows its own.
-create or replace function change_mark(name text default null) returns text language sql stable set quote_all_identifiers = off
+create or replace function change_mark(name text default null) returns text language sql stable parallel safe set quote_all_identifiers = off
 return format('Made by %I.publish_changes()', current_schema()) || case when name is null then '' else format(', name => %L', name) end;

@@ -2,7 +2,7 @@
 -- incarnation. Neither vacuum full nor a freeze changes them. A restore changes at least one, and so does a standby that takes
 -- over, or pg_upgrade: the past may be the same all the same, so another home is a reason to look, never the proof.
 create or replace function incarnation_home() returns text
-language plpgsql stable
+language plpgsql stable parallel safe
 as $$
 declare
   server text;

@@ -62,7 +62,7 @@ $$;
 
 -- A line that may be too long for a notification, or have larger data than there may be.
 create or replace function checked_line(line text, data text) returns text
-language plpgsql stable
+language plpgsql stable parallel safe
 as $$
 begin
   perform check_bytes(octet_length(data), s.max_data_size, 'data') from settings s;

@@ -1,5 +1,5 @@
 -- The messages of publish_many(), numbered from 1, with site_id as it was given; is_batch_item() has looked at their types.
-create or replace function batch_publications(messages jsonb) returns table (n bigint, item publication, site_id text) language sql immutable
+create or replace function batch_publications(messages jsonb) returns table (n bigint, item publication, site_id text) language sql stable parallel safe
 begin atomic
   select i.n, (site_of(i.site_id, i.channel), i.channel, coalesce(i.data, 'null'), i.user_ids, i.group_ids, i.client_ids,
     i.max_backlog_size, i.max_backlog_age)::publication, i.site_id
@@ -10,7 +10,7 @@ begin atomic
 end;
 
 -- In a function of its own, because most lists hold strings alone, and is_id_list() could not be inlined with a query in it.
-create or replace function are_whole(ids jsonb) returns boolean language plpgsql immutable
+create or replace function are_whole(ids jsonb) returns boolean language plpgsql immutable parallel safe
 as $$
 begin
   return not exists (
@@ -21,17 +21,17 @@ $$;
 
 -- Numbers are exact here, however large. One that is not whole is no id: it has passed through a floating-point number. Nor is
 -- 42.0, as some languages write whole ones of those: it would be kept as the text 42.0, which no user is called.
-create or replace function is_id_list(ids jsonb) returns boolean language sql immutable
+create or replace function is_id_list(ids jsonb) returns boolean language sql immutable parallel safe
 return ids is null or jsonb_typeof(ids) = 'null'
   or jsonb_typeof(ids) = 'array' and (not jsonb_path_exists(ids, 'strict $[*] ? (@.type() != "string")', '{}', true) or are_whole(ids));
 
-create or replace function is_int(value jsonb) returns boolean language sql immutable
+create or replace function is_int(value jsonb) returns boolean language sql immutable parallel safe
 return value is null or jsonb_typeof(value) = 'null'
   or jsonb_typeof(value) = 'number' and value::text ~ '^-?[0-9]{1,10}$' and value::text::bigint between -2147483648 and 2147483647;
 
 -- Whether a value of the list has the right keys and types. A key that is not known is an error, not something
 -- to pass over: with userIds for user_ids a private message would go to everyone.
-create or replace function is_batch_item(m jsonb) returns boolean language sql immutable
+create or replace function is_batch_item(m jsonb) returns boolean language sql immutable parallel safe
 return (
   jsonb_typeof(m) = 'object' and m ? 'data' and jsonb_typeof(m -> 'channel') = 'string'
   -- Most have no more than these two.
@@ -43,7 +43,7 @@ return (
 
 -- What is wrong with a value of the list that is not right: '.key: what', or ': what' about the whole.
 create or replace function batch_item_fault(m jsonb) returns text
-language plpgsql immutable
+language plpgsql immutable parallel safe
 as $$
 declare
   key text;

@@ -2,12 +2,12 @@
 -- such as 1e131071 takes 10 bytes and 131,072 digits; a control character takes 1 byte and 6 characters (\u0001).
 
 -- No node is sent more than this of one message, and max_data_size cannot be more: a JavaScript string has 512 MB at most.
-create or replace function read_ceiling() returns int language sql immutable
+create or replace function read_ceiling() returns int language sql immutable parallel safe
 return 67108864;
 
 -- The bytes of the long numbers and strings in data, added up until there are more than `most`.
 create or replace function long_bytes(data jsonb, most int) returns bigint
-language plpgsql immutable
+language plpgsql stable parallel safe
 as $$
 declare
   bytes bigint := 0;
@@ -29,7 +29,7 @@ $$;
 -- The text of data, and its bytes. If it has more than `most`: null, and a size above `most` that the text has at least; most
 -- often without making the text, because more than 1 GB cannot be made, and takes seconds to fail.
 create or replace function text_within(data jsonb, most int, out as_text text, out bytes bigint)
-language plpgsql immutable
+language plpgsql stable
 as $$
 declare
   -- A copy that is neither compressed nor elsewhere, as what a table holds may be.
@@ -61,11 +61,11 @@ $$;
 create or replace function data_bytes(data jsonb, most int) returns bigint language sql stable -- as pg_column_size is
 return case when pg_column_size(data) < 5000 and pg_column_compression(data) is null then octet_length(data::text) else (text_within(data, most)).bytes end;
 
-create or replace function ids_bytes(ids text[]) returns bigint language sql stable
+create or replace function ids_bytes(ids text[]) returns bigint language sql stable parallel safe
 return coalesce(octet_length(array_to_string(ids, ',')), 0);
 
 -- True if readable_text() is data::text: up to 5000 bytes have 61 MB of text at most.
-create or replace function has_plain_text(data jsonb, user_ids text[], group_ids text[], client_ids text[]) returns boolean language sql stable
+create or replace function has_plain_text(data jsonb, user_ids text[], group_ids text[], client_ids text[]) returns boolean language sql stable parallel safe
 return pg_column_size(data) < 5000 and pg_column_compression(data) is null and num_nonnulls(user_ids, group_ids, client_ids) = 0;
 
 -- The text of a stored message's data for nodes; null if it is too large, or the targets are: who writes to the tables by hand
@@ -76,7 +76,7 @@ return case when has_plain_text(data, user_ids, group_ids, client_ids) then data
 
 -- Whether data may be larger than its size tells at a glance. What is smaller is measured where its text is made anyway, in
 -- announce() and publish_list(); the rest before anything is locked.
-create or replace function is_bulky(data jsonb) returns boolean language sql stable -- as pg_column_size is
+create or replace function is_bulky(data jsonb) returns boolean language sql stable parallel safe -- as pg_column_size is
 return (pg_column_size(data) >= 8000 or pg_column_compression(data) is not null) is true;
 
 create or replace function check_data(data jsonb, argument text default 'data') returns void
@@ -92,7 +92,7 @@ $$;
 
 -- An error if data has more bytes of text than it may have. Else '': what a notification carries of data that it has no room for.
 create or replace function check_bytes(bytes bigint, most int, argument text) returns text
-language plpgsql immutable
+language plpgsql immutable parallel safe
 as $$
 begin
   if bytes > most then

@@ -3,6 +3,8 @@
 -- all of it. Which row that is, a sequence tells, which knows no versions; but no more than tells. What is rolled back it does
 -- not know, and who publishes from an old snapshot, which must fail, sets it back. So the row may not be there, or another may
 -- follow it.
+-- Stable, although it reads a sequence: whatever that says, the answer is that of the snapshot. Were it volatile, it would look with a
+-- snapshot of its own, and a reader who takes its answer for the end of what has been read would pass over messages.
 create or replace function last_global_id() returns bigint
 language plpgsql stable
 as $$

@@ -56,12 +56,12 @@ begin
 end
 $$;
 
-create or replace function reach_pass(s settings) returns text language sql stable
+create or replace function reach_pass(s settings) returns text language sql stable parallel safe
 return encode(sha256(s.notify_key || '\x00'::bytea), 'hex');
 
 -- A list with sizes and ages between these limits: settings may have changed since they were checked.
 create or replace function within_reach(items publication[], least_size int) returns publication[]
-language sql stable
+language sql stable parallel safe
 return case when not exists (select from unnest(items) i where num_nonnulls(i.max_backlog_size, i.max_backlog_age) > 0) then items else (
   select array_agg((i.site, i.channel, i.data, i.user_ids, i.group_ids, i.client_ids,
       greatest(least(i.max_backlog_size, greatest(s.backlog_size_cap, s.max_backlog_size)), case when i.max_backlog_size is not null then least_size end),
@@ -81,7 +81,7 @@ end;
 
 -- A cap is not below the bus-wide setting. That setting may be raised above the cap, and counts in its place then.
 create or replace function check_cap(cap int, setting int, argument text, setting_name text) returns void
-language plpgsql immutable
+language plpgsql immutable parallel safe
 as $$
 begin
   if cap < setting then

@@ -221,7 +221,7 @@ $$;
 -- What tells whether the messages that a node keeps of these channels are all that there are to read, and may be. Asked for
 -- each time that somebody wants to know what is new, hence a loop of look-ups: much cheaper than a join.
 create or replace function read_heads(sites text[], channel_names text[], out last_ids bigint[], out version bigint, out now bigint)
-language plpgsql stable security definer set search_path from current set enable_seqscan = off set jit = off
+language plpgsql stable parallel safe security definer set search_path from current set enable_seqscan = off set jit = off
 as $$
 begin
   select s.version, microseconds(statement_timestamp()) into read_heads.version, read_heads.now from settings s;

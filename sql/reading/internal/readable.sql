@@ -1,9 +1,9 @@
 -- The oldest message of a channel that the sizes let be read: the last publish's, or the bus-wide one.
-create or replace function first_readable(c channels, s settings) returns bigint language sql immutable
+create or replace function first_readable(c channels, s settings) returns bigint language sql immutable parallel safe
 return greatest(1, c.first_id, c.last_id + 1 - coalesce(c.max_backlog_size, s.max_backlog_size));
 
 -- What a line of a notification says of the channel that was published to.
-create or replace function channel_head(c channels, s settings) returns text language sql stable
+create or replace function channel_head(c channels, s settings) returns text language sql stable parallel safe
 return concat_ws(E'\t', c.site_id, c.channel, s.version, first_readable(c, s));
 
 -- The messages of a channel after an id (and up to one) that may be read now, the one place that applies the limits: by
@@ -12,7 +12,7 @@ return concat_ws(E'\t', c.site_id, c.channel, s.version, first_readable(c, s));
 -- Functions that look rows up this way plan without sequential scans, as a plan made on an empty table is kept; and
 -- without JIT: Postgres up to 17 takes what is forbidden for so dear that it compiles such a query, for up to a second.
 create or replace function readable(c channels, after_id bigint, upto_id bigint default null) returns setof messages
-language sql stable
+language sql stable parallel safe
 begin atomic
   select m.*
   from settings s

@@ -65,10 +65,10 @@ $$;
 
 -- Whether a time lies within this span before now. A time to come does not: the clock was set back since, and the lease of a node
 -- that died would last for as long as the step.
-create or replace function is_recent(at timestamptz, span interval) returns boolean language sql volatile
+create or replace function is_recent(at timestamptz, span interval) returns boolean language sql volatile parallel safe
 return at > clock_timestamp() - span and at <= clock_timestamp();
 
 -- The first transaction that something in relay_outbox may wait of. In a database that was restored from a dump, transactions
 -- may have begun anew.
-create or replace function waiting_from() returns xid8 language sql stable
+create or replace function waiting_from() returns xid8 language sql stable parallel safe
 return (select case when r.from_xid <= pg_snapshot_xmin(pg_current_snapshot()) then r.from_xid else '3' end from relaying r);

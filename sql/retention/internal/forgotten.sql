@@ -1,5 +1,5 @@
 -- Ids of channels that were forgotten, see forget_channels(), are not given out again.
-create or replace function bucket_of(site text, channel text) returns int language sql immutable
+create or replace function bucket_of(site text, channel text) returns int language sql immutable parallel safe
 return (select get_byte(h.hash, 0) * 4 + get_byte(h.hash, 1) % 4 from (select sha256(convert_to(site || E'\n' || channel, 'UTF8')) as hash) h);
 
 -- For a channel that the caller has locked, and that has just been created or has had its first publication of `total` messages: moves

@@ -1,5 +1,7 @@
 import pg from 'pg';
 import t from 'tap';
+import { migrate } from '../../../src/database/migrate/migrate.js';
+import { PooledPostgres } from '../../../src/database/pooled-postgres.js';
 import { openBus } from '../../helpers/bus.js';
 import { startServer } from '../../helpers/command.js';
 import { createDatabase, type TestDatabase } from '../../helpers/database.js';
@@ -30,6 +32,19 @@ t.test('migrate writes nothing, and asks for no lock, if the schema is up to dat
   await openBus(t, database.url).migrate();
   await client.query('rollback');
   t.strictSame(await written(database), before);
+
+  const postgres = new PooledPostgres({ connectionString: database.url }, () => {});
+  t.teardown(() => postgres.close());
+  const report = await migrate(
+    (run) =>
+      postgres.transaction(async (statement) => {
+        await run(statement);
+        const rows = await statement('select pg_current_xact_id_if_assigned() as id');
+        t.strictSame(rows, [{ id: null }], 'whoever writes a row, of a catalog too, has an id');
+      }),
+    'message_bus',
+  );
+  t.strictSame(report, { wasCurrent: true, migrations: [], mended: [] });
 });
 
 t.test('migrate runs on a database that is read-only, if the schema is up to date', async (t) => {

@@ -75,6 +75,25 @@ t.test('the sequence that tells the row of the last global id may tell anything'
   }
 });
 
+t.test('the last global id is that of the snapshot of a statement, though the sequence has moved on', async (t) => {
+  const database = await createDatabase(t);
+  const [publisher, reader] = [await openSession(t, database.url), await openSession(t, database.url)];
+  await publishList(publisher, 5);
+  await publisher.client.query('select pg_advisory_lock(1)');
+  await reader.client.query('set search_path = message_bus');
+  const reading = reader.value('select last_global_id() from pg_advisory_lock(1)');
+  await until(async () => {
+    const [row] = await database.query(
+      `select count(*)::int as waiting from pg_locks where locktype = 'advisory' and not granted and database = (select oid from pg_database where datname = current_database())`,
+    );
+    return row?.waiting === 1;
+  }, 'the reader has its snapshot');
+  await publishList(publisher, 20);
+  await publisher.client.query('select pg_advisory_unlock(1)');
+  t.equal(await reading, 5);
+  t.equal(await reader.value('select last_global_id()'), 25);
+});
+
 t.test('the window can be given another size by a transaction that others wait for', async (t) => {
   const { url } = await createDatabase(t);
   const session = await openSession(t, url);
