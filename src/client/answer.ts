@@ -36,7 +36,8 @@ export async function* readAnswer(
     end = end.slice(1 - separator.length);
   }
   const rest = parts.join('');
-  if (rest || !isStream) {
+  // Some servers end their stream with a line break.
+  if (rest.trim() || !isStream) {
     const [messages, fault] = parse(rest);
     if (fault) throw fault;
     yield messages;
@@ -52,21 +53,22 @@ export function messagesOf(text: string): WireMessage[] {
 }
 
 /** The messages, and what is wrong with the rest. */
-function parse(json: string): [WireMessage[], Error?] {
+function parse(json: string): [messages: WireMessage[], fault: Error | undefined] {
   let all: unknown;
   try {
     all = JSON.parse(json);
   } catch {
     // No array either.
   }
-  const messages = Array.isArray(all) ? all.filter(isMessage) : [];
-  if (Array.isArray(all) && messages.length === all.length) return [messages];
-  return [messages, new Error(`the answer is not of a message bus: ${json.slice(0, 100)}`)];
-}
-
-/** True if the ids can be positions: a client that took other values for its position would be lost. Some servers send messages without ids. */
-function isMessage(message: WireMessage | null): boolean {
-  const { channel, message_id, data } = Object(message);
-  const ids = channel === '/__status' ? Object.values(Object(data)) : [message_id ?? 0];
-  return typeof channel === 'string' && ids.every(Number.isSafeInteger);
+  let isSound = true;
+  const messages = (Array.isArray(all) ? all : [null]).filter((message) => {
+    const { channel, message_id, data } = Object(message);
+    // A client that took other values for its positions would be lost. Some servers send messages without ids.
+    const ids =
+      channel === '/__status' ? Object.values(Object(data)) : [typeof channel === 'string' && (message_id ?? 0)];
+    isSound &&= ids.every(Number.isSafeInteger);
+    // Of the places of a status, whoever takes it passes over those that are none.
+    return ids.some(Number.isSafeInteger);
+  });
+  return [messages, isSound ? undefined : new Error(`the answer is not of a message bus: ${json.slice(0, 100)}`)];
 }

@@ -75,7 +75,7 @@ export class PollPositions {
   move(status: unknown): void {
     for (const [channel, id] of Object.entries<number>(Object(status))) {
       const place = this.#places.get(channel);
-      if (!place) continue;
+      if (!place || !Number.isSafeInteger(id)) continue;
       for (const callback of place.callbacks) {
         const { last_id } = callback;
         if (last_id < 0) callback.last_id = Math.max(0, id + 1 + last_id);

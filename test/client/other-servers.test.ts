@@ -111,6 +111,30 @@ t.test('what makes sense in a frame is delivered, though a part of it does not',
   t.equal(warnings.length, 1);
 });
 
+t.test('the places of a status in a stream count that make sense, though others do not', async (t) => {
+  for (const place of [null, 'x', {}, 1.5]) {
+    const places = { ...status({}), data: { '/gone': place, '/a': 4, '/never/asked': 9 } };
+    const { recorded, warnings } = answered(t, [[text, frame(places)]]);
+    recorded.subscribe('/a', -1);
+    recorded.subscribe('/b', 3);
+    recorded.subscribe('/gone', 2);
+    await until(() => recorded.polls.length >= 2, 'it asks again');
+    t.match(recorded.polls[1]?.body, { '/a': '4', '/b': '3', '/gone': '2' });
+    t.notOk(recorded.polls[1]?.body['/never/asked']);
+    t.equal(warnings.length, 1);
+  }
+});
+
+t.test('a stream may end with a line break', async (t) => {
+  for (const end of ['\n', '\r\n', ' \r\n\r\n']) {
+    const { recorded, warnings } = answered(t, [[text, frame(message(1, 1)) + end]]);
+    recorded.subscribe('/a', 0);
+    await until(() => recorded.polls.length >= 2, 'it asks again');
+    t.strictSame(recorded.data, [1]);
+    t.strictSame(warnings, []);
+  }
+});
+
 t.test('a stream of bad frames alone is a failure', async (t) => {
   for (const wrong of bad.slice(0, 3)) {
     const { recorded, warnings } = answered(t, [[text, `${wrong}\r\n|\r\n`.repeat(3)]]);

@@ -99,7 +99,7 @@ export function viaAjax(ajax: Ajax): ClientSettings['fetch'] {
         success(answer) {
           const text = typeof answer === 'string' ? answer : (JSON.stringify(answer) ?? '');
           // An adapter may not tell of progress.
-          if (stream || (chunked && text.endsWith('|\r\n'))) {
+          if (stream || (chunked && text.includes('\r\n|\r\n'))) {
             send(text);
             stream?.close();
           } else {
