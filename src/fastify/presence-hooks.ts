@@ -3,7 +3,7 @@ import type { Viewer } from '../messages/visibility.js';
 import type { PostbusOptions } from './options.js';
 
 /** Tells the application when polls begin and cease to wait. What its functions do wrong is logged and harms no poll. */
-export class Connections {
+export class PresenceHooks {
   constructor(private readonly hooks: Pick<PostbusOptions, 'onConnect' | 'onDisconnect'>) {}
 
   /** Where the application wants to know: to be called when the poll begins to wait; answers what is to be called after. */

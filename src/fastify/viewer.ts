@@ -5,7 +5,7 @@ import type { Viewer } from '../messages/visibility.js';
 import type { Settings } from './options.js';
 
 /** Who a request comes from, and to which site ('': none). */
-export interface Visitor {
+export interface Requester {
   viewer: Viewer;
   site: string;
 }
@@ -16,7 +16,7 @@ export interface Visitor {
  *
  * Without a promise where none of them is async: the hot path of most applications.
  */
-export function lookUp(request: FastifyRequest, clientId: string, settings: Settings): Visitor | Promise<Visitor> {
+export function lookUp(request: FastifyRequest, clientId: string, settings: Settings): Requester | Promise<Requester> {
   const userId = call(request, settings.userIdLookup);
   const groupIds = call(request, settings.groupIdsLookup);
   const siteId = call(request, settings.siteIdLookup);
@@ -65,7 +65,7 @@ function check(
   userId: unknown,
   groupIds: unknown,
   siteId: unknown,
-): Visitor {
+): Requester {
   const checked = <T>(name: string, what: () => T): T => {
     try {
       return what();

@@ -2,7 +2,7 @@
  * Does what it is given in that order, but no more than so much in a turn of the event loop; between the shares, others
  * have their turn. It pauses while there is no room, until resume().
  */
-export class Shares {
+export class TurnBudget {
   readonly #waiting: (() => void)[] = [];
   #left: number;
   #isScheduled = false;
