@@ -9,6 +9,14 @@ export { printMigration } from './database/migrate/migrate.js';
 export type { Id } from './foundation/checks.js';
 export { isPostbusError, type PostbusError, type PostbusErrorCode } from './foundation/errors.js';
 export type { Logger } from './foundation/logger.js';
+export type {
+  DeliverTrace,
+  NoticeTrace,
+  PublishTrace,
+  ReadTrace,
+  TracedReader,
+  Traces,
+} from './foundation/trace.js';
 export type { BusEvents } from './listening/events.js';
 export type { ClientMessageFilter } from './messages/client-filters.js';
 export type { Codec } from './messages/codec.js';

@@ -20,6 +20,7 @@ import { errors } from '../foundation/errors.js';
 import { checkLogger, type Logger } from '../foundation/logger.js';
 import { Meter } from '../foundation/meter.js';
 import { OnceAMinuteByCode } from '../foundation/throttled-log.js';
+import { publishTrace } from '../foundation/trace.js';
 import { BusEventEmitter, type BusEvents } from '../listening/events.js';
 import { Notifications } from '../listening/listening.js';
 import { ClientFilters, type ClientMessageFilter } from '../messages/client-filters.js';
@@ -38,6 +39,7 @@ import {
 import { publishListWithClient, publishWithClient } from '../publishing/publish-with-client.js';
 import { Publisher } from '../publishing/publisher.js';
 import { Relay } from '../publishing/relay.js';
+import { traceOff, tracePublish } from '../publishing/trace-publish.js';
 import { readAll } from '../reading/read-all.js';
 import { Reader } from '../reading/reader.js';
 import { CallbackSubscription, type MessageCallback, type Subscription } from './callback-subscription.js';
@@ -162,10 +164,22 @@ export class Bus<Channels extends object = Record<string, unknown>> {
   ): Promise<number> {
     this.#checkOpen();
     const publication = checkPublication(channel, this.#encode(channel, data), options);
-    if (this.#isPublishingOff) return 0;
+    if (this.#isPublishingOff) {
+      if (publishTrace.isOn) traceOff([publication]);
+      return 0;
+    }
     this.#published.mark();
-    if (options.client !== undefined) return publishWithClient(options.client, this.#database, publication);
-    return this.#publisher.publish(publication);
+    const id =
+      options.client === undefined
+        ? this.#publisher.publish(publication)
+        : publishWithClient(options.client, this.#database, publication);
+    if (publishTrace.isOn) {
+      tracePublish(
+        [publication],
+        id.then((each) => [each]),
+      );
+    }
+    return id;
   }
 
   /**
@@ -184,10 +198,17 @@ export class Bus<Channels extends object = Record<string, unknown>> {
       const own = { userIds, groupIds, clientIds, maxBacklogSize, maxBacklogAge, siteId: message.siteId ?? siteId };
       return checkPublication(channel, this.#encode(channel, data), own);
     });
-    if (this.#isPublishingOff) return publications.map(() => 0);
+    if (this.#isPublishingOff) {
+      if (publishTrace.isOn) traceOff(publications);
+      return publications.map(() => 0);
+    }
     for (const _publication of publications) this.#published.mark();
-    if (client === undefined) return publishList(this.#database, publications);
-    return publishListWithClient(client, this.#database, publications);
+    const ids =
+      client === undefined
+        ? publishList(this.#database, publications)
+        : publishListWithClient(client, this.#database, publications);
+    if (publishTrace.isOn) tracePublish(publications, ids);
+    return ids;
   }
 
   /**

@@ -2,6 +2,7 @@ import type { Cursor, Sink } from '../delivery/cursor.js';
 import type { Dispatcher } from '../delivery/dispatcher.js';
 import { errors } from '../foundation/errors.js';
 import type { Logger } from '../foundation/logger.js';
+import { type DeliveryEvent, deliverTrace, type TracedReader, whereOf } from '../foundation/trace.js';
 import type { Codec } from '../messages/codec.js';
 import type { Batch } from '../messages/frame.js';
 import { type Message, StoredMessage } from '../messages/message.js';
@@ -57,6 +58,7 @@ const retryMs = 1_000;
  */
 export class CallbackSubscription implements Subscription, Sink {
   readonly channel: string | null;
+  readonly tracedAs: TracedReader = { kind: 'callback' };
   #cursor: Cursor | undefined;
   #queue: (StoredMessage | Gap)[] = [];
   /** The id up to which all is queued or known to be gone; undefined before the start. */
@@ -192,12 +194,22 @@ export class CallbackSubscription implements Subscription, Sink {
       message = stored.toMessage(codec);
     } catch (error) {
       this.#report(error);
+      if (deliverTrace.isOn) this.#trace({ event: 'failed', error });
       // Missed for good, by this subscriber.
-      const id = this.channel === null ? stored.globalId : stored.messageId;
+      const id = this.#idOf(stored);
       await onGap?.({ channel: this.channel, after: id - 1, firstId: id + 1 });
       return;
     }
+    if (deliverTrace.isOn) this.#trace({ event: 'handed', messageIds: [this.#idOf(stored)] });
     await callback(message, this);
+  }
+
+  #idOf(stored: StoredMessage): number {
+    return this.channel === null ? stored.globalId : stored.messageId;
+  }
+
+  #trace(what: DeliveryEvent): void {
+    deliverTrace.tell({ ...whereOf(this.options.site, this.channel), reader: this.tracedAs, ...what });
   }
 
   #report(err: unknown): void {

@@ -1,6 +1,8 @@
+import { readTrace } from '../foundation/trace.js';
 import type { StoredMessage } from '../messages/message.js';
 import type { Notice } from '../messages/notice.js';
 import type { Reader, ReadResult, Seen } from '../reading/reader.js';
+import { traceRead } from '../reading/trace-read.js';
 import type { Source } from './source.js';
 import { type Slice, Tail } from './tails/tail.js';
 import type { TailMemory } from './tails/tail-memory.js';
@@ -32,7 +34,10 @@ export class ChannelSource implements Source {
       // Ids went back: what is kept was never published.
       if (head.lastId < upTo) this.#tail.forget();
       const result = before === connection() ? this.#tail.match(after, head) : undefined;
-      if (result) return result;
+      if (result) {
+        if (readTrace.isOn) traceRead('memory', site, channel, after, Promise.resolve(result));
+        return result;
+      }
     }
     return this.fetch(after);
   }
@@ -53,7 +58,11 @@ export class ChannelSource implements Source {
 
   recall(after: number, lastId: number): Slice | undefined {
     const { memory } = this.options;
-    return this.#tail.upTo === lastId ? this.#tail.sliceBefore(after, memory.latestTime) : undefined;
+    const slice = this.#tail.upTo === lastId ? this.#tail.sliceBefore(after, memory.latestTime) : undefined;
+    if (slice && readTrace.isOn) {
+      traceRead('memory', this.options.site, this.options.channel, after, Promise.resolve(slice));
+    }
+    return slice;
   }
 
   keep(notice: Notice): void {

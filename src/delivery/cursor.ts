@@ -1,3 +1,4 @@
+import { type DeliveryEvent, deliverTrace, type TracedReader } from '../foundation/trace.js';
 import { Batch } from '../messages/frame.js';
 import type { Feed } from './feed.js';
 import type { Follower } from './follower.js';
@@ -20,6 +21,8 @@ export interface Sink {
   onStarted(cursor: Cursor): void;
   /** The start failed, or the bus was closed; the cursor is closed. */
   onFailed(cursor: Cursor, error: unknown): void;
+  /** Who it is in traces; asked if somebody subscribes to them. */
+  readonly tracedAs?: TracedReader;
 }
 
 interface Held {
@@ -80,6 +83,7 @@ export class Cursor implements Follower {
   fail(error: unknown): void {
     if (this.#closed) return;
     this.close();
+    if (deliverTrace.isOn) this.#trace({ event: 'failed', error });
     this.sink.onFailed(this, error);
   }
 
@@ -104,28 +108,48 @@ export class Cursor implements Follower {
     this.#era = this.feed.era;
     if (place === null) return;
     this.position = place;
-    this.sink.onMovedBack(this);
+    this.#tellOfMove();
   }
 
   moveBack(lastId: number): void {
     if (!this.#started || this.position <= lastId) return;
     this.position = lastId;
-    this.sink.onMovedBack(this);
+    this.#tellOfMove();
   }
 
   /** Hands over what of the batch is new here: all of it, but for cursors that have just started. */
   #accept(batch: Batch, lastId: number): void {
     const { position } = this;
-    if (lastId <= position) return;
+    const { idOf } = this.feed.source;
+    if (lastId <= position) {
+      if (deliverTrace.isOn) this.#trace({ event: 'had', position, messageIds: batch.messages.map(idOf) });
+      return;
+    }
     if (this.sink.isFull?.()) {
+      if (deliverTrace.isOn) this.#trace({ event: 'full', messageIds: batch.messages.map(idOf) });
       this.#started = false;
       return;
     }
     this.position = lastId;
-    const { idOf } = this.feed.source;
     const [first] = batch.messages;
     if (first === undefined || idOf(first) > position) this.sink.onBatch(this, batch);
-    else this.sink.onBatch(this, new Batch(batch.messages.filter((message) => idOf(message) > position)));
+    else {
+      if (deliverTrace.isOn) {
+        const messageIds = batch.messages.map(idOf).filter((id) => id <= position);
+        this.#trace({ event: 'had', position, messageIds });
+      }
+      this.sink.onBatch(this, new Batch(batch.messages.filter((message) => idOf(message) > position)));
+    }
+  }
+
+  #tellOfMove(): void {
+    if (deliverTrace.isOn) this.#trace({ event: 'moved', position: this.position });
+    this.sink.onMovedBack(this);
+  }
+
+  #trace(what: DeliveryEvent): void {
+    const reader = this.sink.tracedAs;
+    if (reader) deliverTrace.tell({ ...this.feed.where, reader, ...what });
   }
 
   /** Hands over what is in memory; false where it is to be read. */
@@ -171,7 +195,7 @@ export class Cursor implements Follower {
           this.position = Math.min(lastId, (await this.feed.placeOfReturned()) ?? lastId);
           if (this.#closed) return;
           if (this.#era !== this.feed.era) continue;
-          this.sink.onMovedBack(this);
+          this.#tellOfMove();
         } else if (upTo !== asked) {
           this.sink.onBatch(this, batch);
         }
@@ -204,7 +228,7 @@ export class Cursor implements Follower {
     } while (this.#era !== this.feed.era);
     if (this.#closed || place === null || place === undefined || this.position < 0) return;
     this.position = place;
-    this.sink.onMovedBack(this);
+    this.#tellOfMove();
   }
 
   /** Hands over what was held and follows on what was read. */

@@ -1,4 +1,5 @@
 import { errors } from '../foundation/errors.js';
+import { type NoticeOutcome, noticeTrace, whereOf } from '../foundation/trace.js';
 import type { Notice } from '../messages/notice.js';
 import type { Reader, ReadResult, Terms } from '../reading/reader.js';
 import { ChannelSource } from './channel-source.js';
@@ -136,18 +137,26 @@ export class Dispatcher {
 
   /** Messages were published. False where some do not come after those before: old ones sent again, or the past is another. */
   announce(notices: readonly Notice[]): boolean {
+    const isTraced = noticeTrace.isOn;
     let isNews = true;
     for (const notice of notices) {
       if (this.#globalId !== undefined) {
         if (notice.globalId <= this.#globalId) {
           isNews = false;
+          if (isTraced) traceNotice(notice, 'repeated');
           continue;
         }
-        if (notice.globalId > this.#globalId + 1) this.miss();
+        if (notice.globalId > this.#globalId + 1) {
+          if (isTraced) noticeTrace.tell({ event: 'gap', after: this.#globalId, globalId: notice.globalId });
+          this.miss();
+        }
       }
       this.#globalId = notice.globalId;
-      this.#feeds.get(feedKey(notice.site, notice.channel))?.announce(notice.messageId, notice);
-      this.#all?.announce(notice.globalId, notice);
+      const outcome = this.#feeds.get(feedKey(notice.site, notice.channel))?.announce(notice.messageId, notice);
+      const outcomeOfAll = this.#all?.announce(notice.globalId, notice);
+      if (!isTraced) continue;
+      traceNotice(notice, outcome ?? 'nobody');
+      if (outcomeOfAll) traceNotice(notice, outcomeOfAll, null);
     }
     return isNews;
   }
@@ -258,4 +267,10 @@ function globalSource(reader: Pick<Reader, 'readGlobal' | 'findPlace'>): Source 
     forget: () => {},
     idOf: (message) => message.globalId,
   };
+}
+
+/** `channel`: null for what becomes of it among those who follow all channels. */
+function traceNotice(notice: Notice, event: NoticeOutcome, channel: string | null = notice.channel): void {
+  const { site, messageId, globalId, message } = notice;
+  noticeTrace.tell({ event, ...whereOf(site, channel), messageId, globalId, hasContent: message !== null });
 }

@@ -1,3 +1,4 @@
+import { type NoticeOutcome, type Where, whereOf } from '../foundation/trace.js';
 import { Batch } from '../messages/frame.js';
 import type { StoredMessage } from '../messages/message.js';
 import type { Notice } from '../messages/notice.js';
@@ -59,6 +60,12 @@ export class Feed {
     readonly key = '',
   ) {}
 
+  /** What it is a feed of, for traces: its key is `site\tchannel`, that of all channels is empty. */
+  get where(): Where {
+    const [site = '', channel = null] = this.key.split('\t');
+    return whereOf(site, channel);
+  }
+
   get isUsed(): boolean {
     return this.#users > 0;
   }
@@ -95,24 +102,28 @@ export class Feed {
     return this.#syncedIn !== 0 && this.#syncedIn === this.context.connection();
   }
 
-  /** A message was published. */
-  announce(id: number, notice: Notice): void {
+  /** A message was published. Returns what is done with it, for traces. */
+  announce(id: number, notice: Notice): NoticeOutcome {
     if (this.lastId === undefined || this.#catchingUp) {
       this.#keepEarly(id, notice);
-    } else if (id <= this.lastId) {
-      return;
-    } else if (this.cursors.size === 0) {
+      return 'early';
+    }
+    if (id <= this.lastId) return 'repeated';
+    if (this.cursors.size === 0) {
       // What is missing is read once somebody comes, not for nobody.
       this.#isBehind ||= id !== this.lastId + 1 || !notice.message;
-      if (this.#isBehind) return;
+      if (this.#isBehind) return 'kept';
       this.#stand(id, notice);
       this.source.keep(notice);
-    } else if (id === this.lastId + 1 && notice.message) {
-      this.#dispatch(id, notice, notice.message);
-    } else {
-      this.#keepEarly(id, notice);
-      this.catchUp();
+      return 'kept';
     }
+    if (id === this.lastId + 1 && notice.message) {
+      this.#dispatch(id, notice, notice.message);
+      return 'dispatched';
+    }
+    this.#keepEarly(id, notice);
+    this.catchUp();
+    return 'early';
   }
 
   /**

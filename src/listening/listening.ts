@@ -5,6 +5,7 @@ import { errors, isPostbusError } from '../foundation/errors.js';
 import type { Logger } from '../foundation/logger.js';
 import { Meter } from '../foundation/meter.js';
 import { OnceAMinute } from '../foundation/throttled-log.js';
+import { noticeTrace } from '../foundation/trace.js';
 import type { BusEventEmitter } from './events.js';
 import { Keepalive, patience } from './keepalive.js';
 import { Listener } from './listener.js';
@@ -250,8 +251,11 @@ export class Notifications {
   #receive(payload: string): void {
     if (!this.#isListening) return;
     const content = this.#key && parsePayload(payload, this.#key);
-    if (content === undefined) this.#forgeries.note();
-    else if (content === 'malformed') {
+    if (content === undefined) {
+      if (noticeTrace.isOn) noticeTrace.tell({ event: 'ignored', reason: 'forged' });
+      this.#forgeries.note();
+    } else if (content === 'malformed') {
+      if (noticeTrace.isOn) noticeTrace.tell({ event: 'ignored', reason: 'malformed' });
       this.#malformed.note();
       this.#lookout.miss();
     } else if (Array.isArray(content)) {

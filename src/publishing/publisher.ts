@@ -1,5 +1,6 @@
 import type { Database } from '../database/database.js';
 import { errors } from '../foundation/errors.js';
+import { publishTrace, whereOf } from '../foundation/trace.js';
 import { BatchSender } from './batch-sender.js';
 import { HeldChannels, refuseLate } from './held-channels.js';
 import { Entry, type Publication, takeBatch } from './publication.js';
@@ -67,7 +68,12 @@ export class Publisher {
   #setAsideHeld(): void {
     const entries = this.#waiting;
     this.#waiting = entries.filter((entry) => !this.#held.has(entry));
-    for (const entry of entries) if (this.#held.has(entry)) this.#held.add(entry);
+    for (const entry of entries) if (this.#held.has(entry)) this.#hold(entry);
+  }
+
+  #hold(entry: Entry): void {
+    if (publishTrace.isOn) publishTrace.tell({ event: 'held', ...whereOf(entry.site, entry.channel) });
+    this.#held.add(entry);
   }
 
   /** Where others hold a lock: without those channels, and without what came later, which may be to held ones too. */
@@ -85,7 +91,7 @@ export class Publisher {
   /** The messages to channels that are held wait apart. Returns the others. */
   async #setAside(left: Entry[]): Promise<Entry[]> {
     const held = await this.#held.find(left);
-    for (const entry of left) if (held.has(entry.channelKey)) this.#held.add(entry);
+    for (const entry of left) if (held.has(entry.channelKey)) this.#hold(entry);
     this.#waiting = refuseLate(this.#waiting, this.#database.queryTimeout);
     return refuseLate(
       left.filter((entry) => !held.has(entry.channelKey)),

@@ -1,7 +1,9 @@
 import type { Database } from '../database/database.js';
+import { readTrace } from '../foundation/trace.js';
 import { Batch } from '../messages/frame.js';
 import { StoredMessage, toTargets } from '../messages/message.js';
 import { Gatherer } from './query-batcher.js';
+import { traceRead } from './trace-read.js';
 
 /** The settings and the moment that an answer of the database is true of. */
 export interface Terms {
@@ -102,7 +104,9 @@ export class Reader {
 
   /** `after`: an id; -1 nothing but the last id, -2 the last message, -3 the last two … */
   read(site: string, channel: string, after: number): Promise<ChannelResult> {
-    return this.#pages.ask(`${after}\t${site}\t${channel}`, { site, channel, after });
+    const result = this.#pages.ask(`${after}\t${site}\t${channel}`, { site, channel, after });
+    if (readTrace.isOn) traceRead('tables', site, channel, after, result);
+    return result;
   }
 
   /** Where a channel stands: much cheaper than to read it. */
@@ -119,7 +123,13 @@ export class Reader {
   }
 
   /** The same for all channels together, by global id. */
-  async readGlobal(after: number): Promise<ReadResult> {
+  readGlobal(after: number): Promise<ReadResult> {
+    const result = this.#readGlobal(after);
+    if (readTrace.isOn) traceRead('tables', '', null, after, result);
+    return result;
+  }
+
+  async #readGlobal(after: number): Promise<ReadResult> {
     const rows = await this.database.read<PageRow & { last_global_id: number; site: string; channel: string }>(
       `select * from ${this.database.name('read_global')}($1)`,
       [after],

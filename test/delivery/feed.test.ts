@@ -1,3 +1,4 @@
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import t from 'tap';
 import { Cursor } from '../../src/delivery/cursor.js';
 import { Feed } from '../../src/delivery/feed.js';
@@ -245,3 +246,41 @@ t.test('a catch-up that looked while a channel was not there, and is answered la
   );
   t.strictSame([waiting.moves, ahead.moves], [[], []]);
 });
+
+t.test(
+  'traces tell what a cursor leaves out: what it has read before, and what its full sink does not take',
+  async (t) => {
+    const traces: unknown[] = [];
+    const add = (trace: unknown) => void traces.push(trace);
+    subscribe('postbus:deliver', add);
+    t.teardown(() => unsubscribe('postbus:deliver', add));
+    const { feed, reads } = feedByHand({ connection: () => 1, isOff: () => false });
+    const first = cursorFromZero(feed);
+    first.cursor.start();
+    reads[0]?.({ lastId: 0, upTo: 0, batch: batchOf() });
+    await until(() => first.cursor.isLive, 'the feed knows its last id');
+
+    let isFull = false;
+    const reader = { kind: 'callback' } as const;
+    const sink = { onBatch: () => {}, onMovedBack: () => {}, onStarted: () => {}, onFailed: () => {} };
+    const ahead = new Cursor(feed, 0, { ...sink, isFull: () => isFull, tracedAs: reader });
+    ahead.start(true);
+    reads[1]?.({ lastId: 1, upTo: 1, batch: batchOf(1) });
+    await until(() => ahead.isLive, 'it has read beyond the feed');
+    const publish = (id: number) => {
+      const [message = null] = batchOf(id).messages;
+      const notice = { globalId: id, messageId: id, site: '', channel: '/a', version: 1, firstId: 1, expires: 2 ** 50 };
+      feed.announce(id, { ...notice, message });
+      feed.flush();
+    };
+    publish(1);
+    isFull = true;
+    publish(2);
+    const about = { channel: null, siteId: null, reader };
+    t.strictSame(traces, [
+      { ...about, event: 'had', position: 1, messageIds: [1] },
+      { ...about, event: 'full', messageIds: [2] },
+    ]);
+    t.strictSame(first.received, [1, 2]);
+  },
+);

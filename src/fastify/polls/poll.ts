@@ -1,8 +1,10 @@
 import type { Cursor, Sink } from '../../delivery/cursor.js';
 import type { Dispatcher } from '../../delivery/dispatcher.js';
 import { isGlobal } from '../../foundation/checks.js';
+import { deliverTrace, type TracedReader } from '../../foundation/trace.js';
 import type { ClientFilters } from '../../messages/client-filters.js';
 import { type Batch, emptyFrame, Frame } from '../../messages/frame.js';
+import { traceDelivery } from '../../messages/trace-delivery.js';
 import { type Viewer, visibleTo } from '../../messages/visibility.js';
 import type { Answer } from './answers.js';
 import type { ParkedPoll, ParkedPolls } from './parked-polls.js';
@@ -96,6 +98,11 @@ export class Poll implements Sink, ParkedPoll {
     });
   }
 
+  get tracedAs(): TracedReader {
+    const { clientId, userId } = this.#viewer;
+    return { kind: this.#streaming ? 'stream' : 'poll', clientId, userId };
+  }
+
   start(): void {
     this.#share.beginReading();
     if (this.#reading === 0) this.#onPageRead();
@@ -104,6 +111,8 @@ export class Poll implements Sink, ParkedPoll {
 
   onBatch(cursor: Cursor, batch: Batch): void {
     const visible = this.#visible(cursor, batch);
+    // While nobody subscribes this costs a comparison for each client and batch, too little to be measured.
+    if (deliverTrace.isOn) traceDelivery(this.tracedAs, batch, visible, this.#filters);
     if (visible.messages.length === 0) return;
     if (this.#streaming && !this.#isGathering) {
       if (!this.#answer.more(visible.frame)) this.close();
