@@ -78,6 +78,16 @@ for (const [name, config] of Object.entries(settings))
     t.strictSame(bus.log, []);
   });
 
+t.test('pg.defaults that the application has set do not count for the bus', async (t) => {
+  const database = await createDatabase(t, { migrated: false });
+  const before = { ...pg.defaults, parseInt8: false };
+  t.teardown(() => Object.assign(pg.defaults, before));
+  Object.assign(pg.defaults, { parseInt8: true, binary: true, rows: 1, statement_timeout: 5_000 });
+  const bus = openBus(t, database.url);
+  await useAll(t, bus);
+  t.strictSame(bus.log, []);
+});
+
 t.test('a PGlite with parsers and serializers of its own is as good as another', async (t) => {
   const pglite = new PGlite();
   await pglite.waitReady;
