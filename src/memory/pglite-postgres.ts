@@ -35,16 +35,20 @@ export class PglitePostgres implements Postgres {
 
   newListeningConnection(): ListeningConnection {
     let unlisten = async () => {};
+    let lose = (_reason: Error) => {};
+    const lost = new Promise<Error>((resolve) => {
+      lose = resolve;
+    });
     return {
       listen: async (channel, onPayload) => {
         const pglite = await this.#ready();
         unlisten = await (this.#shared
-          ? this.#shared.listen(channel, onPayload, transactionTimeoutMs)
+          ? this.#shared.listen(channel, onPayload, lose, transactionTimeoutMs)
           : pglite.listen(channel, onPayload));
       },
       // It comes in with the query that sends it.
       ask: async () => {},
-      lost: new Promise(() => {}),
+      lost,
       // It fails where somebody has closed the PGlite that they gave.
       close: () => unlisten().catch(() => {}),
     };

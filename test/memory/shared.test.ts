@@ -92,3 +92,81 @@ t.test('what the application sets in the session does not count for the bus, and
   }
   t.strictSame(log, []);
 });
+
+t.test(
+  'with client_encoding = latin1, which PGlite cannot write, the bus publishes and hears every character',
+  async (t) => {
+    const other = createMemoryBus({ pglite, logger, schema: 'Zoë "€' });
+    await other.migrate();
+    for (const data of ['é€ 日本 \u{1d11e}', `é'"\\ \\u00e9`]) {
+      await pglite.exec('set client_encoding = latin1');
+      const before = heard.length;
+      const id = await bus.publish('/a', data, { userIds: [data] });
+      await until(() => heard.length > before, 'it came');
+      t.equal(heard.at(-1), data);
+      t.match(await bus.backlog('/a', id - 1), [{ data, userIds: [data] }]);
+      await pglite.exec('set client_encoding = latin1');
+      await other.publish(`/${data}`, data);
+      await pglite.exec('set client_encoding = latin1');
+      t.match(await other.backlog(`/${data}`), [{ channel: `/${data}`, data }]);
+    }
+    await other.close();
+  },
+);
+
+t.test('after UNLISTEN or DISCARD ALL of the application every bus listens again, and misses nothing', async (t) => {
+  const second = createMemoryBus({ pglite, logger, schema: 'a$1' });
+  const also: unknown[] = [];
+  await second.subscribe('/a', ({ data }) => also.push(data));
+  await until(() => second.isConnected, 'the second one listens');
+  for (const statement of ['unlisten *', 'discard all']) {
+    await pglite.exec(statement);
+    await pglite.query(`select "a$1".publish('/a', to_jsonb($1::text))`, [`SQL ${statement}`]);
+    await bus.publish('/a', statement);
+    for (const all of [heard, also]) {
+      await until(() => all.includes(statement), 'what the bus has published came');
+      t.ok(all.includes(`SQL ${statement}`));
+    }
+    await until(() => bus.isConnected && second.isConnected, 'both listen again');
+    await pglite.query(`select "a$1".publish('/a', '"after"')`);
+    await until(() => also.at(-1) === 'after' && heard.at(-1) === 'after', 'they hear what is published by SQL');
+  }
+  t.strictSame(
+    new Set(log.splice(0).map(({ message }) => message)),
+    new Set(['not listening to Postgres; trying again', 'connected again: messages arrive here']),
+  );
+  await second.close();
+});
+
+t.test('what the application has in the session stays: prepared statements, cursors, its own LISTEN', async (t) => {
+  const told: string[] = [];
+  const unlisten = await pglite.listen('application', (payload) => told.push(payload));
+  await pglite.exec('prepare mine(int) as select $1 * 2 as twice; create temp table messages (mine int)');
+  await pglite.exec('begin; declare held cursor with hold for select generate_series(1, 3) as n; commit');
+  await pglite.exec('set session characteristics as transaction isolation level serializable, read only, deferrable');
+  await bus.publish('/a', 'between');
+  await until(() => heard.at(-1) === 'between', 'it came');
+  t.strictSame((await pglite.query('execute mine(4)')).rows, [{ twice: 8 }]);
+  t.strictSame((await pglite.query('fetch 2 from held')).rows, [{ n: 1 }, { n: 2 }]);
+  t.match((await pglite.query('show transaction_read_only')).rows, [{ transaction_read_only: 'on' }]);
+  await pglite.query(`notify application, 'é'`);
+  await until(() => told.length === 1, 'the application hears');
+  await unlisten();
+  await pglite.exec('reset all');
+  await pglite.exec('close held; deallocate mine; drop table pg_temp.messages');
+});
+
+t.test('the bus waits for the end of a transaction that has failed, and touches no savepoint', async (t) => {
+  await pglite.exec('begin; create table saved (n int); savepoint s; insert into saved values (1)');
+  await t.rejects(pglite.query('select 1 / 0'));
+  const publishing = bus.publish('/failed', 1);
+  t.equal(await Promise.race([publishing, pglite.exec('rollback to s').then(() => 'waits')]), 'waits');
+  await pglite.exec('insert into saved values (2); commit');
+  t.equal(await publishing, 1);
+  t.strictSame((await pglite.query('select n from saved')).rows, [{ n: 2 }]);
+  await pglite.exec('begin');
+  await t.rejects(pglite.query('nonsense'));
+  await t.rejects(bus.publish('/failed', 2), { code: 'POSTBUS_IN_TRANSACTION' });
+  await pglite.exec('commit');
+  t.equal(await bus.publish('/failed', 2), 2);
+});
