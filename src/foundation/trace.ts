@@ -8,7 +8,10 @@ export interface Where {
   siteId: string | null;
 }
 
-/** On `postbus:publish`: what became of a message that was published in this process. */
+/**
+ * On `postbus:publish`: what became of a message that was published in this process. With the option `client`, `published` is told
+ * before the caller's transaction commits.
+ */
 export type PublishTrace = Where &
   (
     | { event: 'published'; messageId: number }

@@ -18,7 +18,7 @@ t.test(
   'docs/debugging.md has every channel and event of the traces, and explains each that may hold a message back',
   async (t) => {
     const source = await readPage('src/foundation/trace.ts');
-    const parts = source.split(/^\/\*\* On `(?=postbus:)/m).slice(1);
+    const parts = source.split(/^(?:\/\*\*| \*) On `(?=postbus:)/m).slice(1);
     const events = new Map(
       parts.map((part) => [
         part.split('`')[0] ?? '',
