@@ -43,7 +43,7 @@ import { traceOff, tracePublish } from '../publishing/trace-publish.js';
 import { readAll } from '../reading/read-all.js';
 import { Reader } from '../reading/reader.js';
 import { CallbackSubscription, type MessageCallback, type Subscription } from './callback-subscription.js';
-import type { Chosen, DataOf } from './channel-data.js';
+import type { DataOf } from './channel-data.js';
 import { type Diagnostics, diagnose } from './diagnostics.js';
 import { offKeys, settingKeys, siteKeys, subscribeKeys } from './known-options.js';
 import { migrateBus } from './migrate-bus.js';
@@ -54,6 +54,9 @@ import { Schemas } from './schemas.js';
 /**
  * A message bus in Postgres. Methods reject with the errors of docs/errors.md: POSTBUS_BAD_… for arguments, the others
  * for the database. `Channels` maps channels and patterns to the types of their data, see DataOf.
+ *
+ * What gives messages has two signatures: the channel says the type of their data, or the caller alone, as in `backlog<Order>`.
+ * One signature with a condition would do, but not for a generic caller's `backlog<T>`: TypeScript leaves the condition open.
  */
 export class Bus<Channels extends object = Record<string, unknown>> {
   readonly #database: Database;
@@ -216,9 +219,19 @@ export class Bus<Channels extends object = Record<string, unknown>> {
    * for a promise that it returns. Its second argument is the subscription, for callbacks that end it themselves. Resolves
    * when nothing published from then on can be missed; while the bus is off at once, and begins when it is turned on.
    */
-  async subscribe<Data = never, const Channel extends string = string>(
+  subscribe<const Channel extends string, Data extends DataOf<Channels, Channel>>(
     channel: Channel | null,
-    callback: MessageCallback<Chosen<Data, Channels, Channel>>,
+    callback: MessageCallback<Data>,
+    options?: SubscribeOptions,
+  ): Promise<Subscription>;
+  subscribe<Data>(
+    channel: string | null,
+    callback: MessageCallback<NoInfer<Data>>,
+    options?: SubscribeOptions,
+  ): Promise<Subscription>;
+  async subscribe(
+    channel: string | null,
+    callback: MessageCallback<never>,
     options: SubscribeOptions = {},
   ): Promise<Subscription> {
     this.#checkOpen();
@@ -267,11 +280,13 @@ export class Bus<Channels extends object = Record<string, unknown>> {
   }
 
   /** The messages of a channel after an id, oldest first. */
-  async backlog<Data = never, const Channel extends string = string>(
+  backlog<const Channel extends string, Data extends DataOf<Channels, Channel>>(
     channel: Channel,
-    lastId = 0,
-    options: SiteOptions = {},
-  ): Promise<Message<Chosen<Data, Channels, Channel>>[]> {
+    lastId?: number,
+    options?: SiteOptions,
+  ): Promise<Message<NoInfer<Data>>[]>;
+  backlog<Data>(channel: string, lastId?: number, options?: SiteOptions): Promise<Message<NoInfer<Data>>[]>;
+  async backlog(channel: string, lastId = 0, options: SiteOptions = {}): Promise<Message[]> {
     this.#checkOpen();
     const site = siteOf(checkSiteOptions(options), checkChannel(channel));
     const id = checkMessageId(lastId, 'lastId');
@@ -302,10 +317,12 @@ export class Bus<Channels extends object = Record<string, unknown>> {
   }
 
   /** The last message of a channel; null when there is none (any more). */
-  async lastMessage<Data = never, const Channel extends string = string>(
+  lastMessage<const Channel extends string, Data extends DataOf<Channels, Channel>>(
     channel: Channel,
-    options: SiteOptions = {},
-  ): Promise<Message<Chosen<Data, Channels, Channel>> | null> {
+    options?: SiteOptions,
+  ): Promise<Message<NoInfer<Data>> | null>;
+  lastMessage<Data>(channel: string, options?: SiteOptions): Promise<Message<NoInfer<Data>> | null>;
+  async lastMessage(channel: string, options: SiteOptions = {}): Promise<Message | null> {
     this.#checkOpen();
     const site = siteOf(checkSiteOptions(options), checkChannel(channel));
     const { batch } = await this.dispatcher.read(site, channel, -2);
@@ -313,11 +330,13 @@ export class Bus<Channels extends object = Record<string, unknown>> {
   }
 
   /** One message by its id; null when it cannot be read (any more). */
-  async getMessage<Data = never, const Channel extends string = string>(
+  getMessage<const Channel extends string, Data extends DataOf<Channels, Channel>>(
     channel: Channel,
     messageId: number,
-    options: SiteOptions = {},
-  ): Promise<Message<Chosen<Data, Channels, Channel>> | null> {
+    options?: SiteOptions,
+  ): Promise<Message<NoInfer<Data>> | null>;
+  getMessage<Data>(channel: string, messageId: number, options?: SiteOptions): Promise<Message<NoInfer<Data>> | null>;
+  async getMessage(channel: string, messageId: number, options: SiteOptions = {}): Promise<Message | null> {
     this.#checkOpen();
     const site = siteOf(checkSiteOptions(options), checkChannel(channel));
     const message = await this.#reader.readOne(site, channel, checkMessageId(messageId, 'messageId'));

@@ -28,6 +28,3 @@ type Matches<Pattern extends string, Channel extends string> = Pattern extends '
       : Pattern extends '*' | Channel
         ? true
         : false;
-
-/** The type of data that the caller has named, or else that of the channel. */
-export type Chosen<Data, Channels, Channel extends string> = [Data] extends [never] ? DataOf<Channels, Channel> : Data;

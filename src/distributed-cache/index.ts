@@ -118,19 +118,19 @@ export class DistributedCache<Value extends NonNullable<unknown> | null = CacheV
     return this.#entries.values.size;
   }
 
-  keys(): MapIterator<string> {
+  keys(): IterableIterator<string> {
     return this.#entries.values.keys();
   }
 
-  values(): MapIterator<Value> {
+  values(): IterableIterator<Value> {
     return this.#entries.values.values();
   }
 
-  entries(): MapIterator<[string, Value]> {
+  entries(): IterableIterator<[string, Value]> {
     return this.#entries.values.entries();
   }
 
-  [Symbol.iterator](): MapIterator<[string, Value]> {
+  [Symbol.iterator](): IterableIterator<[string, Value]> {
     return this.#entries.values.entries();
   }
 

@@ -193,6 +193,11 @@ export async function typedData(plain: Bus, pool: Pool, app: FastifyInstance): P
   expectType<Message<string> | null>()(await bus.lastMessage('/chat'));
   expectType<Message<number> | null>()(await bus.getMessage('/team/a/b', 1));
   expectType<Message<unknown>[]>()(await bus.backlog('/elsewhere'));
+  // @ts-expect-error: not an order
+  await bus.subscribe('/orders/7', (_message: Message<number>) => {});
+  // @ts-expect-error: not orders
+  const _strings: Message<string>[] = await bus.backlog('/orders/7');
+  await bus.subscribe<string>('/orders/7', ({ data }) => expectType<string>()(data));
   await app.register(postbus, { bus });
   await DistributedCache.open(bus, 'names');
 
@@ -206,6 +211,17 @@ export async function typedData(plain: Bus, pool: Pool, app: FastifyInstance): P
   await plain.publishMany([{ channel: '/a', data: 1, userId: 1 }]);
   // @ts-expect-error: no client
   await plain.publish('/chat', 1, { client: 'postgres://…' });
+}
+
+/** Of a type that only the caller of the function names. */
+export async function handedOn<Data>(bus: Bus, handle: (data: Data) => void): Promise<Message<Data>[]> {
+  await bus.subscribe<Data>('/a', ({ data }) => handle(data));
+  await bus.subscribe('/a', ({ data }: Message<Data>) => handle(data));
+  const last: Message<Data> | null = (await bus.lastMessage<Data>('/a')) ?? (await bus.getMessage<Data>('/a', 1));
+  if (last) handle(last.data);
+  const all: Message<Data>[] = await bus.globalBacklog<Data>();
+  for (const { data } of all) handle(data);
+  return bus.backlog<Data>('/a');
 }
 
 export async function reading(bus: Bus): Promise<void> {
