@@ -7,10 +7,11 @@ language plpgsql stable parallel safe security definer set search_path from curr
 as $$
 #variable_conflict use_column
 begin
-  select s.clear_every, s.max_backlog_size, s.max_global_backlog_size, s.max_backlog_age, s.max_data_size, s.backlog_size_cap, s.backlog_age_cap,
-      s.relay
-    into configuration.clear_every, configuration.max_backlog_size, configuration.max_global_backlog_size, configuration.max_backlog_age,
-      configuration.max_data_size, configuration.backlog_size_cap, configuration.backlog_age_cap, configuration.relay
+  select s.clear_every, s.max_backlog_size, s.max_global_backlog_size, s.max_backlog_age, s.max_data_size,
+      s.backlog_size_cap, s.backlog_age_cap, s.relay
+    into configuration.clear_every, configuration.max_backlog_size, configuration.max_global_backlog_size,
+      configuration.max_backlog_age, configuration.max_data_size, configuration.backlog_size_cap,
+      configuration.backlog_age_cap, configuration.relay
     from settings s;
 end
 $$;

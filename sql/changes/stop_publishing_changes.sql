@@ -1,6 +1,6 @@
 -- Removes what publish_changes() has made for a table: under this name, or all of it. The function goes with its last
--- trigger: a partition that was taken out of the table may still have some. If the table had another owner before, it stays
--- unless the caller may drop what is that owner's.
+-- trigger: a partition that was taken out of the table may still have some. If the table had another owner before, it
+-- stays unless the caller may drop what is that owner's.
 create or replace function stop_publishing_changes("table" regclass, name text default null) returns void
 language plpgsql set search_path from current
 as $$
@@ -10,7 +10,8 @@ declare
   f record;
 begin
   for made in
-    select t.tgname, t.tgrelid::regclass as relation, p.oid::regprocedure as function from pg_trigger t join pg_proc p on p.oid = t.tgfoid
+    select t.tgname, t.tgrelid::regclass as relation, p.oid::regprocedure as function from pg_trigger t
+      join pg_proc p on p.oid = t.tgfoid
     where (t.tgrelid = "table" or t.tgrelid in (select r.relid from pg_partition_tree("table") r))
       and (obj_description(p.oid, 'pg_proc') = change_mark(stop_publishing_changes.name) collate "C"
         or stop_publishing_changes.name is null and starts_with(obj_description(p.oid, 'pg_proc'), change_mark()))

@@ -1,6 +1,6 @@
--- Gives the bus another NOTIFY channel and another key that signs what is sent there. Nodes and followers hear of it in a last
--- notification on the old channel; those that miss it find out within seconds. For the owner alone: it is granted to nobody.
--- Speaks of errors alone, as announce() does.
+-- Gives the bus another NOTIFY channel and another key that signs what is sent there. Nodes and followers hear of it in
+-- a last notification on the old channel; those that miss it find out within seconds. For the owner alone: it is
+-- granted to nobody. Speaks of errors alone, as announce() does.
 create or replace function rotate_key() returns void
 language plpgsql security definer set search_path from current set client_min_messages = error
 as $$

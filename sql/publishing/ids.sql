@@ -1,5 +1,5 @@
--- Ids as the functions that publish take them, of numbers, uuids or strings: user_ids => ids(new.customer_id). Never null, which
--- would be for everyone; so it is not strict, and refuses nulls. With the rights of its caller.
+-- Ids as the functions that publish take them, of numbers, uuids or strings: user_ids => ids(new.customer_id). Never
+-- null, which would be for everyone; so it is not strict, and refuses nulls. With the rights of its caller.
 create or replace function ids(variadic ids anycompatiblearray) returns text[]
 language plpgsql stable parallel safe set search_path from current
 as $$
@@ -17,7 +17,8 @@ begin
       hint = 'Null in place of a list of ids would publish to everyone: say so, by leaving the list out.';
   elsif not (kind.typcategory in ('S', 'E', 'N') or 'uuid'::regtype in (kind.oid, kind.typbasetype))
     or kind.typcategory = 'N' and exists (select from unnest(result) i where i collate "C" !~ '^-?[0-9]+$') then
-    raise exception using errcode = 'PB002', message = format('ids: must be whole numbers, uuids or strings, not %s', left(ids::text, 300));
+    raise exception using errcode = 'PB002',
+      message = format('ids: must be whole numbers, uuids or strings, not %s', left(ids::text, 300));
   end if;
   return result;
 end

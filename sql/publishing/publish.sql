@@ -17,21 +17,28 @@ declare
   slots int;
   published timestamptz;
 begin
-  -- Whatever is evaluated here is made ready first, in each transaction anew: that takes longer than all that is written. So
-  -- the long condition stands apart, and a channel is checked when it is new: one that is known was right then.
-  if num_nonnulls(publish.user_ids, publish.group_ids, publish.client_ids, publish.site_id, publish.max_backlog_size, publish.max_backlog_age) > 0 then
+  -- Whatever is evaluated here is made ready first, in each transaction anew: that takes longer than all that is
+  -- written. So the long condition stands apart, and a channel is checked when it is new: one that is known was right
+  -- then.
+  if num_nonnulls(publish.user_ids, publish.group_ids, publish.client_ids, publish.site_id, publish.max_backlog_size,
+    publish.max_backlog_age) > 0 then
     if num_nonnulls(publish.max_backlog_size, publish.max_backlog_age) > 0 then
-      if not is_message(publish.channel, publish.user_ids, publish.group_ids, publish.client_ids, publish.site_id, publish.max_backlog_size, publish.max_backlog_age) then
-        perform check_message(publish.channel, publish.user_ids, publish.group_ids, publish.client_ids, publish.site_id, publish.max_backlog_size, publish.max_backlog_age);
+      if not is_message(publish.channel, publish.user_ids, publish.group_ids, publish.client_ids, publish.site_id,
+        publish.max_backlog_size, publish.max_backlog_age) then
+        perform check_message(publish.channel, publish.user_ids, publish.group_ids, publish.client_ids, publish.site_id,
+          publish.max_backlog_size, publish.max_backlog_age);
       end if;
       perform check_reach(publish.max_backlog_size, publish.max_backlog_age);
-    elsif not is_message(publish.channel, publish.user_ids, publish.group_ids, publish.client_ids, publish.site_id, null, null) then
-      perform check_message(publish.channel, publish.user_ids, publish.group_ids, publish.client_ids, publish.site_id, null, null);
+    elsif not is_message(publish.channel, publish.user_ids, publish.group_ids, publish.client_ids, publish.site_id,
+      null, null) then
+      perform check_message(publish.channel, publish.user_ids, publish.group_ids, publish.client_ids, publish.site_id,
+        null, null);
     end if;
     site := site_of(publish.site_id, publish.channel);
   end if;
   -- One condition for what is rare, here and below: each takes time to make ready.
-  if pg_column_size(publish.data) >= 8000 or pg_column_compression(publish.data) is not null or current_setting('postbus.outbox', true) = 'waiting' then
+  if pg_column_size(publish.data) >= 8000 or pg_column_compression(publish.data) is not null
+    or current_setting('postbus.outbox', true) = 'waiting' then
     if is_bulky(publish.data) then
       perform check_data(publish.data);
     end if;
@@ -42,9 +49,12 @@ begin
   end if;
 
   update channels c set
-      last_id = c.last_id + 1, first_id = greatest(c.first_id, c.last_id + 2 - coalesce(publish.max_backlog_size, s.max_backlog_size)), max_backlog_size = publish.max_backlog_size, last_published_at = clock_timestamp()
+      last_id = c.last_id + 1, first_id = greatest(c.first_id,
+        c.last_id + 2 - coalesce(publish.max_backlog_size, s.max_backlog_size)),
+        max_backlog_size = publish.max_backlog_size, last_published_at = clock_timestamp()
     from settings s where c.site_id = site and c.channel = publish.channel collate "C"
-    returning c.id, c.last_id, c.ring_size, s.clear_every, coalesce(publish.max_backlog_size, s.max_backlog_size), c.last_published_at
+    returning c.id, c.last_id, c.ring_size, s.clear_every, coalesce(publish.max_backlog_size, s.max_backlog_size),
+      c.last_published_at
     into id, last_id, slots, every, keep, published;
   if not found then
     perform check_channel(publish.channel);
@@ -52,7 +62,8 @@ begin
     insert into channels as c (site_id, channel, last_id, max_backlog_size, ring_size)
       values (site, publish.channel, 1, publish.max_backlog_size, keep)
       on conflict (site_id, channel) do update set
-        last_id = c.last_id + 1, first_id = greatest(c.first_id, c.last_id + 2 - keep), max_backlog_size = publish.max_backlog_size,
+        last_id = c.last_id + 1, first_id = greatest(c.first_id, c.last_id + 2 - keep),
+          max_backlog_size = publish.max_backlog_size,
         last_published_at = clock_timestamp()
       returning c.id, c.last_id, c.ring_size, c.last_published_at into id, last_id, slots, published;
     if last_id = 1 then
@@ -65,11 +76,14 @@ begin
   end if;
 
   update messages m set
-      message_id = last_id, global_id = null, published_at = published, expires_at = published + make_interval(secs => publish.max_backlog_age),
-      user_ids = publish.user_ids, group_ids = publish.group_ids, client_ids = publish.client_ids, data = coalesce(publish.data, 'null')
+      message_id = last_id, global_id = null, published_at = published,
+        expires_at = published + make_interval(secs => publish.max_backlog_age),
+      user_ids = publish.user_ids, group_ids = publish.group_ids, client_ids = publish.client_ids,
+        data = coalesce(publish.data, 'null')
     where m.channel_id = id and m.slot = last_id % slots;
   if not found then
-    insert into messages values (id, last_id % slots, last_id, null, published, published + make_interval(secs => publish.max_backlog_age),
+    insert into messages values (id, last_id % slots, last_id, null, published,
+      published + make_interval(secs => publish.max_backlog_age),
       publish.user_ids, publish.group_ids, publish.client_ids, coalesce(publish.data, 'null'));
   end if;
   if last_id % every = 0 then

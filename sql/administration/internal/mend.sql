@@ -1,5 +1,5 @@
--- Mends what schema_damage() tells of, and returns what it has done. Called by migrate alone, as the owner. are_stranded: triggers
--- were missing or did not fire for all, so there may be messages that were never announced.
+-- Mends what schema_damage() tells of, and returns what it has done. Called by migrate alone, as the owner.
+-- are_stranded: triggers were missing or did not fire for all, so there may be messages that were never announced.
 create or replace function mend_schema(are_stranded boolean) returns text[]
 language plpgsql
 as $$
@@ -12,20 +12,22 @@ declare
   inserted int;
 begin
   if schema_damage() = '{}' and not are_stranded and not exists (
-    select from global_ring r cross join bus b where r.slot <> (r.global_id / 16 % b.ring_size)::int
+    select from global_ring r cross join bus b where r.slot <> (block_of(r.global_id) % b.ring_size)::int
   ) then
     return result;
   end if;
   for k in select * from schema_keys() s where s.is_valid is not true loop
     begin
       if k.is_valid is null then
-        execute format('alter table %I add %s (%s)', k.table_name, case when k.is_primary then 'primary key' else 'unique' end, k.columns);
+        execute format('alter table %I add %s (%s)', k.table_name, case when k.is_primary then 'primary key'
+          else 'unique' end, k.columns);
       else
         execute format('reindex index %s', k.index_name);
       end if;
     exception when unique_violation or not_null_violation then
       raise exception using errcode = 'PB009',
-        message = format('rows of the table %I have the same %s, so that its key cannot be made: delete the wrong ones', k.table_name, k.columns);
+        message = format('rows of the table %I have the same %s, so that its key cannot be made: delete the wrong ones',
+          k.table_name, k.columns);
     end;
     result := result || format('the key of %s (%s)', k.table_name, k.columns);
   end loop;
@@ -39,7 +41,8 @@ begin
 
   for relation in
     select a.attrelid from pg_attribute a join pg_class c on c.oid = a.attrelid
-    where c.relnamespace = ours and c.relkind = 'r' and a.attname = 'singleton' and not a.attisdropped order by c.relname
+    where c.relnamespace = ours and c.relkind = 'r' and a.attname = 'singleton' and not a.attisdropped
+      order by c.relname
   loop
     execute format('insert into %s default values on conflict do nothing', relation);
     get diagnostics inserted = row_count;
@@ -56,8 +59,9 @@ begin
 end
 $$;
 
--- No id is given out twice: counters and sequences go on after the largest id that there is, and the window over all channels is
--- built anew from the messages. Messages whose channel nobody knows any more are deleted: another channel may get its number.
+-- No id is given out twice: counters and sequences go on after the largest id that there is, and the window over all
+-- channels is built anew from the messages. Messages whose channel nobody knows any more are deleted: another channel
+-- may get its number.
 create or replace function mend_ids() returns void
 language plpgsql
 as $$
@@ -76,25 +80,29 @@ begin
     last := greatest(last, (select n.last_value from newest_global_id n where n.last_value > 1));
   end if;
   if last > 0 then
-    perform setval(places, greatest(pg_sequence_last_value(places::regclass), (select max(c.id) from channels c), (select max(m.channel_id) from messages m), 1));
+    perform setval(places, greatest(pg_sequence_last_value(places::regclass), (select max(c.id) from channels c),
+      (select max(m.channel_id) from messages m), 1));
     delete from messages m where not exists (select from channels c where c.id = m.channel_id);
     if found then
-      -- Channels that are made again begin after all ids that they can have had: none was above the number of all messages.
+      -- Channels that are made again begin after all ids that they can have had: none was above the number of all
+      -- messages.
       update forgotten set last_id = last where last_id < last;
     end if;
   end if;
   update channels c set last_id = m.last_id from (
     select w.channel_id, max(w.message_id) as last_id from messages w group by w.channel_id
   ) m where m.channel_id = c.id and m.last_id > c.last_id;
-  update bus b set ring_size = (s.max_global_backlog_size + 14::bigint) / 16 + 1 from settings s;
+  update bus b set ring_size = window_slots(s.max_global_backlog_size) from settings s;
   select b.ring_size into slots from bus b;
   delete from global_ring;
   insert into global_ring
-    select m.global_id / 16 % slots, max(m.global_id), array_agg(m.channel_id order by m.global_id), array_agg(m.message_id order by m.global_id)
-    from messages m where m.global_id / 16 > last / 16 - slots group by m.global_id / 16;
+    select block_of(m.global_id) % slots, max(m.global_id), array_agg(m.channel_id order by m.global_id),
+      array_agg(m.message_id order by m.global_id)
+    from messages m where block_of(m.global_id) > block_of(last) - slots group by block_of(m.global_id);
   if last > 0 then
     -- The last one may be of a message that is gone.
-    insert into global_ring values (last / 16 % slots, last, '{}', '{}') on conflict (slot) do update set global_id = excluded.global_id;
+    insert into global_ring values (block_of(last) % slots, last, '{}', '{}')
+      on conflict (slot) do update set global_id = excluded.global_id;
     perform setval('newest_global_id', last);
   end if;
   -- The same for those that were forgotten.
@@ -102,9 +110,9 @@ begin
 end
 $$;
 
--- Publishes the messages and the rows of the outbox that were committed while their triggers did not fire. The triggers have
--- been enabled in this transaction, whose lock has waited for everybody who wrote before: what can be seen is what was left.
--- A row that cannot be published stays, and is told of.
+-- Publishes the messages and the rows of the outbox that were committed while their triggers did not fire. The triggers
+-- have been enabled in this transaction, whose lock has waited for everybody who wrote before: what can be seen is what
+-- was left. A row that cannot be published stays, and is told of.
 create or replace function publish_stranded() returns text[]
 language plpgsql
 as $$
@@ -115,7 +123,8 @@ declare
   n bigint := 0;
 begin
   begin
-    for place in select m.channel_id, m.slot from messages m where m.global_id is null order by m.channel_id, m.message_id loop
+    for place in select m.channel_id, m.slot from messages m where m.global_id is null
+      order by m.channel_id, m.message_id loop
       -- Queues its event.
       update messages m set message_id = m.message_id where m.channel_id = place.channel_id and m.slot = place.slot;
       n := n + 1;

@@ -1,7 +1,8 @@
--- A condition runs with the search path of Postgres alone. Of a column whose type is in another schema, such as citext, it would not find
--- the operators there; and if that type can become another one by itself, find those of that one: email = 'ANN@X' would tell capitals
--- from small letters, as in no query. So it would of what the condition itself makes such a type: name::public.citext = 'ANN'. This
--- gives a statement that raises if the schemas of those types make a difference: it reads the condition once without and once with them.
+-- A condition runs with the search path of Postgres alone. Of a column whose type is in another schema, such as citext,
+-- it would not find the operators there; and if that type can become another one by itself, find those of that one:
+-- email = 'ANN@X' would tell capitals from small letters, as in no query. So it would of what the condition itself
+-- makes such a type: name::public.citext = 'ANN'. This gives a statement that raises if the schemas of those types make
+-- a difference: it reads the condition once without and once with them.
 create or replace function change_condition_probe("table" regclass, condition text) returns text
 language plpgsql stable parallel safe
 as $$
@@ -20,7 +21,8 @@ declare
     from (%s) used(type) join pg_type t on t.oid = used.type left join pg_type e on e.oid = t.typelem and t.typcategory = 'A'
     left join pg_type b on b.oid = coalesce(e.typbasetype, t.typbasetype) join pg_namespace n on n.oid in (t.typnamespace, e.typnamespace, b.typnamespace)
     where n.nspname <> 'pg_catalog' and t.oid <> (select c.reltype from pg_class c where c.oid = %s)$schemas$, types, "table"::oid);
-  view text := format('%I.%I', (select n.nspname from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.oid = "table"), gen_random_uuid());
+  view text := format('%I.%I', (select n.nspname from pg_class c join pg_namespace n on n.oid = c.relnamespace
+    where c.oid = "table"), gen_random_uuid());
 begin
   if condition is null then
     return null;
@@ -36,7 +38,8 @@ begin
     -- Other errors are those of the condition itself, and told of elsewhere.
     'exception when others then return; end; '
     'if meanings[1] <> meanings[2] then raise exception using message = format(''%%s would not use the operators of the types in %%s'', %5$L::text, schemas); end if; end',
-    format(E'create view %s as select (%s\n) as c from (select (x.r).* from (select null::%s as r) x) t', view, condition, table_name("table")),
+    format(E'create view %s as select (%s\n) as c from (select (x.r).* from (select null::%s as r) x) t', view,
+      condition, table_name("table")),
     view, schemas, 'drop view ' || view, condition));
 end
 $$;

@@ -3,9 +3,10 @@
 -- something else. Never as (row).column of a whole row of a transition table: once a column has been dropped, Postgres
 -- takes the wrong ones there.
 
--- A column as text that no setting of a session changes, as ::text would for dates. Strings need none of that; and of those of type
--- char(n), ::text takes the blanks away that pad them, because they do not count in a comparison.
-create or replace function column_text("table" regclass, column_name text, r text) returns text language sql stable parallel safe
+-- A column as text that no setting of a session changes, as ::text would for dates. Strings need none of that; and of
+-- those of type char(n), ::text takes the blanks away that pad them, because they do not count in a comparison.
+create or replace function column_text("table" regclass, column_name text, r text) returns text
+  language sql stable parallel safe
 return (
   select format(case t.typcategory when 'S' then '%s.%I::text' else '(to_jsonb(%s.%I) #>> ''{}'')' end, r, column_name)
   from pg_attribute a join pg_type t on t.oid = a.atttypid where a.attrelid = "table" and a.attname = column_name
@@ -22,7 +23,8 @@ declare
   part text collate "C";
 begin
   foreach part in array (string_to_array(channel, '{'))[2:] loop
-    expression := expression || format(' || %s || %L', column_text("table", split_part(part, '}', 1), r), substr(part, strpos(part, '}') + 1));
+    expression := expression || format(' || %s || %L', column_text("table", split_part(part, '}', 1), r),
+      substr(part, strpos(part, '}') + 1));
   end loop;
   if strpos(channel, '{') > 0 and starts_with('/global/', split_part(channel, '{', 1)) then
     return format('(select case when not starts_with(c, ''/global/'') then c end from (select %s) c(c))', expression);
@@ -39,10 +41,13 @@ return (
     -- Of any dimensions.
     when 'A' then format('array(select %s from unnest(%s.%I::text[]) i where i is not null)',
       case e.typcategory when 'N' then 'regexp_replace(i, ''\.0+$'', '''')' else 'i' end, r, column_name)
-    else format(case t.typcategory when 'N' then 'array_remove(array[regexp_replace(%s, ''\.0+$'', '''')], null)' else 'array_remove(array[%s], null)' end,
+    else format(case t.typcategory when 'N' then 'array_remove(array[regexp_replace(%s, ''\.0+$'', '''')], null)'
+      else 'array_remove(array[%s], null)' end,
       column_text("table", column_name, r)) end
   from pg_attribute a join pg_type t on t.oid = a.atttypid
-    left join pg_type b on b.oid = t.typbasetype left join pg_type e on e.oid = coalesce(nullif(t.typelem, 0), b.typelem) where a.attrelid = "table" and a.attname = column_name
+    left join pg_type b on b.oid = t.typbasetype
+      left join pg_type e on e.oid = coalesce(nullif(t.typelem, 0), b.typelem)
+      where a.attrelid = "table" and a.attname = column_name
 );
 
 -- The name of the column that numbers the rows of the transition tables: one that the table does not have.
@@ -53,24 +58,28 @@ return (
 );
 
 -- number: as above, where the row has it.
-create or replace function change_row(columns text[], except_columns text[], r text, number text default null) returns text
+create or replace function change_row(columns text[], except_columns text[], r text, number text default null)
+  returns text
 language sql immutable parallel safe
 return case
   -- A function of Postgres takes 100 arguments.
   when columns is not null then (
     select string_agg(p.part, ' || ' order by p.n)
     from (
-      select (c.n - 1) / 50 as n, format('jsonb_build_object(%s)', string_agg(format('%L, %s.%I', c.name, r, c.name), ', ' order by c.n)) as part
+      select (c.n - 1) / 50 as n, format('jsonb_build_object(%s)',
+        string_agg(format('%L, %s.%I', c.name, r, c.name), ', ' order by c.n)) as part
       from unnest(columns) with ordinality c(name, n) group by 1
     ) p)
   else format('to_jsonb(%s.*) - %L::text[]', r, array_remove(except_columns || number, null))
 end;
 
--- What to take of a transition table: all; but Postgres fails where that names a virtual column, of which it holds nothing.
+-- What to take of a transition table: all; but Postgres fails where that names a virtual column, of which it holds
+-- nothing.
 create or replace function change_columns("table" regclass) returns text
 language sql stable parallel safe
 return (
-  select case when bool_or(a.attgenerated = 'v') then string_agg(format('t.%I', a.attname), ', ') filter (where a.attgenerated <> 'v') else 't.*' end
+  select case when bool_or(a.attgenerated = 'v') then string_agg(format('t.%I', a.attname),
+    ', ') filter (where a.attgenerated <> 'v') else 't.*' end
   from pg_attribute a where a.attrelid = "table" and a.attnum > 0 and not a.attisdropped
 );
 
@@ -83,7 +92,8 @@ return (
 );
 
 create or replace function change_query(
-  "table" regclass, operation text, channel text, columns text[], except_columns text[], condition text, when_changed text[], old_values boolean,
+  "table" regclass, operation text, channel text, columns text[], except_columns text[], condition text,
+    when_changed text[], old_values boolean,
   user_ids text, group_ids text, site_id text, max_backlog_size int, max_backlog_age int
 ) returns text
 language plpgsql stable
@@ -101,7 +111,8 @@ declare
   data text;
   conditions text[] := '{}';
 begin
-  data := format('''op'', %L, ''table'', %L, ''key'', %s', operation, (select c.relname from pg_class c where c.oid = "table"), coalesce(key, '''null''::jsonb'));
+  data := format('''op'', %L, ''table'', %L, ''key'', %s', operation,
+    (select c.relname from pg_class c where c.oid = "table"), coalesce(key, '''null''::jsonb'));
   if operation collate "C" <> 'delete' then
     data := data || ', ''row'', ' || change_row(columns, except_columns, 'n', case when pairs then number end);
   end if;
@@ -123,7 +134,8 @@ begin
   if operation collate "C" = 'update' and when_changed is not null then
     -- Compared as they are stored: that is there for every type, in whatever schema.
     conditions := conditions || (
-      select format('row(%s)::record operator(pg_catalog.*<>) row(%s)::record', string_agg(format('o.%I', c), ', '), string_agg(format('n.%I', c), ', '))
+      select format('row(%s)::record operator(pg_catalog.*<>) row(%s)::record', string_agg(format('o.%I', c), ', '),
+        string_agg(format('n.%I', c), ', '))
       from unnest(when_changed) c);
   end if;
   if user_ids is not null or group_ids is not null then
@@ -134,11 +146,14 @@ begin
   end if;
 
   return format(E'select row(%s, %s, %s, %s, %s, null, %L::int, %L::int)::%I.publication\nfrom %s%s%s',
-    case when site_id is null then 'null' else column_text("table", site_id, r) end, change_channel("table", channel, r), data,
+    case when site_id is null then 'null' else column_text("table", site_id, r) end,
+      change_channel("table", channel, r), data,
     coalesce('nullif(' || users || ', ''{}'')', 'null'), coalesce('nullif(' || groups || ', ''{}'')', 'null'),
     max_backlog_size, max_backlog_age, current_schema(),
-    -- Old and new rows of an update are in the same order there. That pairs them also where a key has changed, or there is none.
-    case when pairs then format(E'(select row_number() over () as %2$I, %1$s from "new rows" t) n\njoin (select row_number() over () as %2$I, %1$s from "old rows" t) o using (%2$I)', taken, number)
+    -- Old and new rows of an update are in the same order there. That pairs them also where a key has changed, or there
+    -- is none.
+    case when pairs then
+      format(E'(select row_number() over () as %2$I, %1$s from "new rows" t) n\njoin (select row_number() over () as %2$I, %1$s from "old rows" t) o using (%2$I)', taken, number)
       when operation collate "C" = 'delete' then format('(select %s from "old rows" t) o', taken)
       else format('(select %s from "new rows" t) n', taken) end,
     coalesce(E'\nwhere ' || nullif(array_to_string(conditions, E'\n  and '), ''), ''),

@@ -1,6 +1,7 @@
--- What a dump does not carry: the server, its timeline, the database, the table, and the transaction that wrote the row of
--- incarnation. Neither vacuum full nor a freeze changes them. A restore changes at least one, and so does a standby that takes
--- over, or pg_upgrade: the past may be the same all the same, so another home is a reason to look, never the proof.
+-- What a dump does not carry: the server, its timeline, the database, the table, and the transaction that wrote the row
+-- of incarnation. Neither vacuum full nor a freeze changes them. A restore changes at least one, and so does a standby
+-- that takes over, or pg_upgrade: the past may be the same all the same, so another home is a reason to look, never the
+-- proof.
 create or replace function incarnation_home() returns text
 language plpgsql stable parallel safe
 as $$
@@ -22,8 +23,8 @@ begin
 end
 $$;
 
--- Whether the message with this global id is still the one that a node has seen. Null: nothing tells, because the message has
--- left its channel's backlog, or because its expiry was worked out by settings of another version.
+-- Whether the message with this global id is still the one that a node has seen. Null: nothing tells, because the
+-- message has left its channel's backlog, or because its expiry was worked out by settings of another version.
 create or replace function is_known(
   global_id bigint, site text, channel text, message_id bigint, version bigint, expires bigint
 ) returns boolean
@@ -39,7 +40,8 @@ begin
     return false;
   end if;
   select * into s from settings;
-  select * into c from channels t where t.site_id = is_known.site collate "C" and t.channel = is_known.channel collate "C";
+  select * into c from channels t where t.site_id = is_known.site collate "C"
+    and t.channel = is_known.channel collate "C";
   if not found then
     return null;
   end if;
@@ -47,14 +49,16 @@ begin
     return false;
   end if;
   select * into m from messages t
-    where t.channel_id = c.id and t.slot = (is_known.message_id % c.ring_size)::int and t.message_id = is_known.message_id;
+    where t.channel_id = c.id and t.slot = (is_known.message_id % c.ring_size)::int
+      and t.message_id = is_known.message_id;
   if not found then
     return null;
   end if;
   if m.global_id is distinct from is_known.global_id then
     return false;
   end if;
-  if microseconds(coalesce(m.expires_at, m.published_at + make_interval(secs => s.max_backlog_age))) = is_known.expires then
+  if microseconds(coalesce(m.expires_at, m.published_at + make_interval(secs => s.max_backlog_age)))
+    = is_known.expires then
     return true;
   end if;
   return case when s.version = is_known.version then false end;
@@ -77,12 +81,12 @@ create or replace function mark_last_global_id() returns void
 language sql
 begin atomic
   insert into global_ring
-    select n.last_value / 16 % b.ring_size, n.last_value, '{}', '{}'
+    select block_of(n.last_value) % b.ring_size, n.last_value, '{}', '{}'
     from newest_global_id n cross join bus b where not exists (select from global_ring);
 end;
 
--- The sequence, a hint at other times, is not behind the window when that is emptied. It may be ahead, by ids that were rolled
--- back: those are skipped then.
+-- The sequence, a hint at other times, is not behind the window when that is emptied. It may be ahead, by ids that were
+-- rolled back: those are skipped then.
 create or replace function note_last_global_id() returns void
 language plpgsql
 as $$
@@ -141,8 +145,8 @@ begin
 end
 $$;
 
--- The other tables say nothing of the past. Of those with one row, node_state() does without none: a node says that the schema is
--- not complete until migrate has put the row back.
+-- The other tables say nothing of the past. Of those with one row, node_state() does without none: a node says that the
+-- schema is not complete until migrate has put the row back.
 do $$
 declare
   t record;
@@ -159,7 +163,8 @@ begin
       execute format('create trigger %1$I %2$s execute function %1$I()', t.name, t.event);
     end if;
     -- Also where session_replication_role is replica, as a restore sets it.
-    if exists (select from pg_trigger g where g.tgrelid = t.table_name::regclass and g.tgname = t.name and g.tgenabled <> 'A') then
+    if exists (select from pg_trigger g where g.tgrelid = t.table_name::regclass and g.tgname = t.name
+      and g.tgenabled <> 'A') then
       execute format('alter table %I enable always trigger %I', t.table_name, t.name);
     end if;
   end loop;

@@ -2,7 +2,8 @@
 -- inlined where it is used; check_message() finds the words when one of them does not hold.
 -- Names that begin with __ or /__ are the bus's own. A lookahead in the pattern would double its time.
 create or replace function is_channel(channel text) returns boolean language sql immutable parallel safe
-return (length(channel) <= 255 and channel ~ '^[^\u0001-\u001f\u007f-\u009f]+$' and not starts_with(channel, '__') and not starts_with(channel, '/__')) is true;
+return (length(channel) <= 255 and channel ~ '^[^\u0001-\u001f\u007f-\u009f]+$' and not starts_with(channel, '__')
+  and not starts_with(channel, '/__')) is true;
 
 create or replace function is_site(site_id text) returns boolean language sql immutable parallel safe
 return site_id is null or (site_id <> '' and length(site_id) <= 255 and site_id !~ '[\u0001-\u001f\u007f-\u009f]');
@@ -27,7 +28,8 @@ create or replace function site_of(site_id text, channel text) returns text lang
 return case when is_global(channel) then '' else coalesce(site_id, '') end;
 
 create or replace function is_message(
-  channel text, user_ids text[], group_ids text[], client_ids text[], site_id text, max_backlog_size int, max_backlog_age int
+  channel text, user_ids text[], group_ids text[], client_ids text[], site_id text, max_backlog_size int,
+    max_backlog_age int
 ) returns boolean language sql stable parallel safe -- as are_short() is; or it would not be inlined
 return is_channel(channel) and is_site(site_id)
   and (user_ids is null and group_ids is null or not is_global(channel))
@@ -37,7 +39,8 @@ return is_channel(channel) and is_site(site_id)
 
 -- Raises what is wrong with a message; place tells which one it was, as in 'messages[2].'.
 create or replace function check_message(
-  channel text, user_ids text[], group_ids text[], client_ids text[], site_id text, max_backlog_size int, max_backlog_age int,
+  channel text, user_ids text[], group_ids text[], client_ids text[], site_id text, max_backlog_size int,
+    max_backlog_age int,
   place text default ''
 ) returns void
 language plpgsql immutable parallel safe
@@ -47,7 +50,8 @@ begin
   perform check_site(site_id, place || 'site_id');
   if is_global(channel) and (user_ids is not null or group_ids is not null) then
     raise exception using errcode = 'PB002',
-      message = format('%s: a channel under /global/ has no users or groups', place || case when user_ids is null then 'group_ids' else 'user_ids' end),
+      message = format('%s: a channel under /global/ has no users or groups', place ||
+        case when user_ids is null then 'group_ids' else 'user_ids' end),
       hint = 'Ids of users and groups belong to a site. Target clients (client_ids), or publish to a channel of the site.';
   end if;
   perform check_targets(user_ids, place || 'user_ids');
@@ -87,7 +91,8 @@ language plpgsql immutable parallel safe
 as $$
 begin
   if octet_length(array_to_string(ids, ',')) > 1048576 then
-    raise exception using errcode = 'PB002', message = format('%s: the ids have more than 1048576 bytes together', argument),
+    raise exception using errcode = 'PB002',
+      message = format('%s: the ids have more than 1048576 bytes together', argument),
       hint = 'Publish to a group, or to a channel of its own.';
   elsif not is_target(ids) then
     raise exception using errcode = 'PB002',

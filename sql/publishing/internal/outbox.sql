@@ -1,17 +1,19 @@
--- Runs at commit for each row that publish_later() has put into the outbox. The first one publishes all that the transaction
--- has there, as one list; the others find their rows gone. It takes rows from its own id on, not all: while constraints are
--- immediate, the rows published before are dead, but the index still leads to them.
+-- Runs at commit for each row that publish_later() has put into the outbox. The first one publishes all that the
+-- transaction has there, as one list; the others find their rows gone. It takes rows from its own id on, not all: while
+-- constraints are immediate, the rows published before are dead, but the index still leads to them.
 --
--- That a row is published depends on the row alone. Settings of the transaction, undone by savepoints as the rows are, tell
--- what deserves a closer look. Any role can set them to anything, so no work is left out because of them:
---   postbus.outbox  waiting: there are rows in the outbox. mixed: publish() was called after that. locked: announce() has locked
+-- That a row is published depends on the row alone. Settings of the transaction, undone by savepoints as the rows are,
+-- tell what deserves a closer look. Any role can set them to anything, so no work is left out because of them:
+--   postbus.outbox  waiting: there are rows in the outbox. mixed: publish() was called after that. locked: announce()
+--   has locked
 --                   the channels of the rows
 --   postbus.on_error  warn: publish_changes() has put some of the rows down, with on_error 'warn'
 --   postbus.turn    taken: this transaction has given out global ids, see take_global_ids()
 --
 -- Client messages: errors only, as in announce().
 create or replace function publish_outbox() returns trigger
-language plpgsql security definer set search_path from current set client_min_messages = error set enable_seqscan = off set jit = off
+language plpgsql security definer set search_path from current set client_min_messages = error set enable_seqscan = off
+  set jit = off
 as $$
 declare
   state text := current_setting('postbus.outbox', true);
@@ -26,12 +28,13 @@ begin
   with taken as (
     delete from outbox o where o.xid = new.xid and o.id >= new.id and (o.items is null or o.id = new.id) returning o.*
   )
-  select new.items || array_agg((t.site, t.channel, t.data, t.user_ids, t.group_ids, t.client_ids, t.max_backlog_size, t.max_backlog_age)::publication order by t.id)
+  select new.items || array_agg((t.site, t.channel, t.data, t.user_ids, t.group_ids, t.client_ids, t.max_backlog_size,
+    t.max_backlog_age)::publication order by t.id)
       filter (where t.items is null)
     into items from taken t;
 
-  -- publish() has given ids to messages that announce() has yet to give global ids to. A list gets both at once, so it has to
-  -- wait until then: it goes back into the outbox as one row, whose event comes after those of announce().
+  -- publish() has given ids to messages that announce() has yet to give global ids to. A list gets both at once, so it
+  -- has to wait until then: it goes back into the outbox as one row, whose event comes after those of announce().
   if cardinality(items) > 1 and new.items is null and (state = 'mixed' or has_unannounced(items)) then
     state := set_config('postbus.outbox', 'waiting', true);
     set constraints publish_outbox deferred;
@@ -63,8 +66,9 @@ begin
 end
 $$;
 
--- Publishes a list; or leaves it to the nodes if a lock is not to be had within the lock_timeout of the session: where it was
--- said that errors are only warned of, the commit must not fail because of it. As a list, because that gets its global ids here.
+-- Publishes a list; or leaves it to the nodes if a lock is not to be had within the lock_timeout of the session: where
+-- it was said that errors are only warned of, the commit must not fail because of it. As a list, because that gets its
+-- global ids here.
 create or replace function publish_or_leave(items publication[]) returns void
 language plpgsql
 as $$
@@ -81,8 +85,8 @@ exception when lock_not_available then
 end
 $$;
 
--- Whether this transaction has published to one of these channels, and announce() has yet to give that message its global id.
--- A channel whose row is of an older transaction needs no look at its messages.
+-- Whether this transaction has published to one of these channels, and announce() has yet to give that message its
+-- global id. A channel whose row is of an older transaction needs no look at its messages.
 create or replace function has_unannounced(items publication[]) returns boolean
 language plpgsql stable set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set jit = off
 as $$
@@ -96,16 +100,18 @@ begin
 end
 $$;
 
--- publish_list() for a transaction that may have published before: that gets its global ids before. They are given out with the
--- channels of the list locked, because those come before the turn to give out global ids. And before the list has its message
--- ids: "set constraints" may also fire deferred triggers of the application, which may publish to the same channels.
+-- publish_list() for a transaction that may have published before: that gets its global ids before. They are given out
+-- with the channels of the list locked, because those come before the turn to give out global ids. And before the list
+-- has its message ids: "set constraints" may also fire deferred triggers of the application, which may publish to the
+-- same channels.
 create or replace function publish_in_order(items publication[]) returns bigint[]
 language plpgsql
 as $$
 begin
   perform lock_channels(items);
   set constraints announce immediate;
-  -- If a savepoint is released, and then one around it undone, Postgres keeps what was set: it has to be what it is by default.
+  -- If a savepoint is released, and then one around it undone, Postgres keeps what was set: it has to be what it is by
+  -- default.
   set constraints announce deferred;
   -- Postgres does not fire the events of the round that it is in.
   if has_unannounced(items) then
@@ -115,7 +121,8 @@ begin
 end
 $$;
 
--- Publishes a list message by message: their global ids follow later, in the order of all that this transaction has published.
+-- Publishes a list message by message: their global ids follow later, in the order of all that this transaction has
+-- published.
 create or replace function publish_each(items publication[]) returns bigint[]
 language plpgsql
 as $$
@@ -150,7 +157,8 @@ language plpgsql set enable_seqscan = off set jit = off
 as $$
 #variable_conflict use_column
 begin
-  perform from channels t where t.site_id = lock_channel.site collate "C" and t.channel = lock_channel.channel collate "C" for no key update;
+  perform from channels t where t.site_id = lock_channel.site collate "C"
+    and t.channel = lock_channel.channel collate "C" for no key update;
   if not found then
     perform create_channel(lock_channel.site, lock_channel.channel);
   end if;
@@ -166,7 +174,8 @@ declare
   id bigint;
   last_id bigint;
 begin
-  insert into channels as t (site_id, channel, ring_size) select create_channel.site, create_channel.channel, s.max_backlog_size from settings s
+  insert into channels as t (site_id, channel, ring_size) select create_channel.site, create_channel.channel,
+    s.max_backlog_size from settings s
     on conflict (site_id, channel) do update set last_id = t.last_id returning t.id, t.last_id into id, last_id;
   -- Here, because publish() takes a channel that is there for one that has had its ids.
   if last_id = 0 then
@@ -175,8 +184,8 @@ begin
 end
 $$;
 
--- Locks the channels of what this transaction has in the outbox. Called by announce() before it takes the turn to give out global
--- ids, which has to come after all channels.
+-- Locks the channels of what this transaction has in the outbox. Called by announce() before it takes the turn to give
+-- out global ids, which has to come after all channels.
 create or replace function lock_outbox_channels() returns void
 language plpgsql set enable_seqscan = off set jit = off
 as $$
@@ -190,7 +199,8 @@ begin
   state := set_config('postbus.outbox', 'locked', true);
   perform lock_channel(c.site, c.channel) from (
     select distinct i.site, i.channel
-    from outbox o cross join lateral (select o.site, o.channel where o.items is null union all select u.site, u.channel from unnest(o.items) u) i
+    from outbox o cross join lateral (select o.site, o.channel where o.items is null union all select u.site, u.channel
+      from unnest(o.items) u) i
     where o.xid = pg_current_xact_id() order by i.site, i.channel
   ) c;
 end
@@ -200,13 +210,14 @@ $$;
 create or replace function has_turn() returns boolean language sql stable
 return exists (
   select from pg_locks l
-  where l.pid = pg_backend_pid() and l.locktype = 'relation' and l.relation = 'turn'::regclass and l.mode = 'ShareUpdateExclusiveLock' and l.granted
+  where l.pid = pg_backend_pid() and l.locktype = 'relation' and l.relation = 'turn'::regclass
+    and l.mode = 'ShareUpdateExclusiveLock' and l.granted
 );
 
--- For a transaction that has the turn to give out global ids and then finds more in the outbox: put there by deferred triggers
--- of the application, or after publish_many(). Whoever has published to a channel and is about to commit waits for the turn,
--- so to wait for that channel now would be a deadlock. Locks the channels that nobody holds. Messages for the others are
--- left to the nodes, which publish them as soon as they can, see relay(). Returns those to publish here.
+-- For a transaction that has the turn to give out global ids and then finds more in the outbox: put there by deferred
+-- triggers of the application, or after publish_many(). Whoever has published to a channel and is about to commit waits
+-- for the turn, so to wait for that channel now would be a deadlock. Locks the channels that nobody holds. Messages for
+-- the others are left to the nodes, which publish them as soon as they can, see relay(). Returns those to publish here.
 create or replace function lock_or_relay(items publication[]) returns publication[]
 language plpgsql set enable_seqscan = off set jit = off
 as $$
@@ -214,13 +225,15 @@ declare
   -- Site and channel, with a line break between them: neither has control characters.
   names text[] := array(select distinct i.site || E'\n' || i.channel as name from unnest(items) i order by name);
   -- What was left to the nodes before is not to be overtaken.
-  held text[] := array(select distinct coalesce((o.options).site, '') || E'\n' || o.channel from relay_outbox o where o.xid = pg_current_xact_id());
+  held text[] := array(select distinct coalesce((o.options).site, '') || E'\n' || o.channel from relay_outbox o
+    where o.xid = pg_current_xact_id());
   locked text[];
   name text;
 begin
   locked := array(
     select n from unnest(names) n cross join lateral (
-      select from channels c where c.site_id = split_part(n, E'\n', 1) and c.channel = split_part(n, E'\n', 2) for no key update skip locked
+      select from channels c where c.site_id = split_part(n, E'\n', 1)
+        and c.channel = split_part(n, E'\n', 2) for no key update skip locked
     ) c
   );
   if cardinality(locked) < cardinality(names) then
@@ -233,7 +246,8 @@ begin
   if not names && held then
     return items;
   end if;
-  perform leave_to_nodes(array(select i::publication from unnest(items) i where i.site || E'\n' || i.channel = any (held)));
+  perform leave_to_nodes(array(select i::publication from unnest(items) i
+    where i.site || E'\n' || i.channel = any (held)));
   -- A node that has never relayed does not ask again before it hears this.
   perform announce_settings();
   return array(select i::publication from unnest(items) i where i.site || E'\n' || i.channel <> all (held));
@@ -246,8 +260,10 @@ language plpgsql
 as $$
 begin
   insert into relay_outbox (channel, data, options)
-    select i.channel, i.data, (site_of(i.site, i.channel), i.channel, null, i.user_ids, i.group_ids, i.client_ids, i.max_backlog_size, i.max_backlog_age)::publication
-    from unnest(items) with ordinality i(site, channel, data, user_ids, group_ids, client_ids, max_backlog_size, max_backlog_age, n)
+    select i.channel, i.data, (site_of(i.site, i.channel), i.channel, null, i.user_ids, i.group_ids, i.client_ids,
+      i.max_backlog_size, i.max_backlog_age)::publication
+    from unnest(items) with ordinality i(site, channel, data, user_ids, group_ids, client_ids, max_backlog_size,
+      max_backlog_age, n)
     order by i.n;
 end
 $$;
@@ -267,8 +283,10 @@ begin
     return;
   end if;
   insert into outbox (xid, site, channel, data, user_ids, group_ids, client_ids, max_backlog_size, max_backlog_age)
-    select pg_current_xact_id(), site_of(i.site, i.channel), i.channel, coalesce(i.data, 'null'), i.user_ids, i.group_ids, i.client_ids, i.max_backlog_size, i.max_backlog_age
-    from unnest(items) with ordinality i(site, channel, data, user_ids, group_ids, client_ids, max_backlog_size, max_backlog_age, n) order by i.n;
+    select pg_current_xact_id(), site_of(i.site, i.channel), i.channel, coalesce(i.data, 'null'), i.user_ids,
+      i.group_ids, i.client_ids, i.max_backlog_size, i.max_backlog_age
+    from unnest(items) with ordinality i(site, channel, data, user_ids, group_ids, client_ids, max_backlog_size,
+      max_backlog_age, n) order by i.n;
   if coalesce(current_setting('postbus.outbox', true), '') not in ('waiting', 'mixed') then
     state := set_config('postbus.outbox', 'waiting', true);
   end if;

@@ -1,9 +1,9 @@
--- Publishes of what waits in relay_outbox as much as makes a batch. is_full: that left some over. upto: what was put down by
--- transactions before this one is done with. refused: how many were put aside. Never waits for a channel: what is for one that an open transaction holds is
--- passed over until later. The caller has locked relaying.
--- In the order in which transactions first wrote, and of each as it put its messages down: one that ended before another
--- began comes before it. What is yet to commit belongs to a transaction that is not over now. So whoever looks next can begin
--- with the oldest of those, and need not step over the dead rows of all that was published since the last vacuum.
+-- Publishes of what waits in relay_outbox as much as makes a batch. is_full: that left some over. upto: what was put
+-- down by transactions before this one is done with. refused: how many were put aside. Never waits for a channel: what
+-- is for one that an open transaction holds is passed over until later. The caller has locked relaying. In the order in
+-- which transactions first wrote, and of each as it put its messages down: one that ended before another began comes
+-- before it. What is yet to commit belongs to a transaction that is not over now. So whoever looks next can begin with
+-- the oldest of those, and need not step over the dead rows of all that was published since the last vacuum.
 create or replace function publish_waiting(from_xid xid8, out is_full boolean, out upto xid8, out refused int)
 language plpgsql set enable_seqscan = off set jit = off
 as $$
@@ -26,9 +26,11 @@ begin
       select o.ctid, o.xid, coalesce((o.options).site, '') || E'\n' || o.channel as name,
         -- Unpacked, what is compressed may have many times its size.
         pg_column_size(o.data)::bigint * case when pg_column_compression(o.data) is null then 1 else 20 end
-          + coalesce(pg_column_size(o.options)::bigint * case when pg_column_compression(o.options) is null then 1 else 20 end, 0) as size
+          + coalesce(pg_column_size(o.options)::bigint * case when pg_column_compression(o.options) is null then 1
+            else 20 end, 0) as size
       from relay_outbox o
-      where o.xid >= publish_waiting.from_xid and (held = '{}' or coalesce((o.options).site, '') || E'\n' || o.channel <> all (held))
+      where o.xid >= publish_waiting.from_xid and (held = '{}'
+        or coalesce((o.options).site, '') || E'\n' || o.channel <> all (held))
       order by o.xid, o.id limit 1000
     loop
       batch := batch || r.ctid;
@@ -48,7 +50,8 @@ begin
     names := array(select distinct n from unnest(names) n order by n);
     locked := array(
       select n from unnest(names) n cross join lateral (
-        select from channels c where c.site_id = split_part(n, E'\n', 1) and c.channel = split_part(n, E'\n', 2) for no key update skip locked
+        select from channels c where c.site_id = split_part(n, E'\n', 1)
+          and c.channel = split_part(n, E'\n', 2) for no key update skip locked
       ) c
     );
     if cardinality(locked) = cardinality(names) then
@@ -66,7 +69,8 @@ begin
   if held <> '{}' then
     upto := from_xid;
     batch := array(
-      select o.ctid from relay_outbox o where o.ctid = any (batch) and coalesce((o.options).site, '') || E'\n' || o.channel = any (locked)
+      select o.ctid from relay_outbox o where o.ctid = any (batch)
+        and coalesce((o.options).site, '') || E'\n' || o.channel = any (locked)
       order by o.xid, o.id
     );
   end if;
@@ -74,10 +78,10 @@ begin
 end
 $$;
 
--- Publishes these rows of relay_outbox, in their order; but for those that cannot be published, whatever the reason: a trigger
--- that somebody has put on our tables, or that they are too large. They are put aside, with the error, under xid 0, and do
--- not hold up the others. Returns how many. Found by halves. Where the fault is not with what is published (no connection, a lock, a disk that
--- is full or damaged, …), nothing is, and all of it is tried again.
+-- Publishes these rows of relay_outbox, in their order; but for those that cannot be published, whatever the reason: a
+-- trigger that somebody has put on our tables, or that they are too large. They are put aside, with the error, under
+-- xid 0, and do not hold up the others. Returns how many. Found by halves. Where the fault is not with what is
+-- published (no connection, a lock, a disk that is full or damaged, …), nothing is, and all of it is tried again.
 create or replace function publish_or_refuse(batch tid[]) returns int
 language plpgsql set enable_seqscan = off set jit = off
 as $$
@@ -90,7 +94,8 @@ declare
 begin
   begin
     with taken as (delete from relay_outbox o where o.ctid = any (batch) returning o.*)
-    select array_agg((coalesce((t.options).site, ''), t.channel, coalesce(t.data, 'null'), (t.options).user_ids, (t.options).group_ids, (t.options).client_ids,
+    select array_agg((coalesce((t.options).site, ''), t.channel, coalesce(t.data, 'null'), (t.options).user_ids,
+      (t.options).group_ids, (t.options).client_ids,
         (t.options).max_backlog_size, (t.options).max_backlog_age)::publication order by t.xid, t.id)
       into items from taken t;
     perform publish_list(items);
@@ -105,10 +110,12 @@ begin
   end;
   if state = 'PB007' then
     -- All that are too large at once: not by halves, which would make the text of each again and again.
-    -- Long numbers first: 150 bytes of them can have 50 MB of text, which takes a third of a second to make, and there may be 1000 such messages.
+    -- Long numbers first: 150 bytes of them can have 50 MB of text, which takes a third of a second to make, and there
+    -- may be 1000 such messages.
     large := array(
       select o.ctid from relay_outbox o, settings s where o.ctid = any (batch)
-        and case when long_bytes(o.data, s.max_data_size) > s.max_data_size then true else data_bytes(o.data, s.max_data_size) > s.max_data_size end
+        and case when long_bytes(o.data, s.max_data_size) > s.max_data_size then true
+          else data_bytes(o.data, s.max_data_size) > s.max_data_size end
     );
     batch := array(select b.id from unnest(batch) with ordinality b(id, n) where b.id <> all (large) order by b.n);
     if large <> '{}' then
@@ -128,7 +135,8 @@ $$;
 create or replace function put_aside(refused tid[], state text, reason text) returns void
 language sql set enable_seqscan = off set jit = off
 as $$
-  insert into refusals (id, sqlstate, error) select o.id, state, reason from relay_outbox o where o.ctid = any (refused);
+  insert into refusals (id, sqlstate, error) select o.id, state, reason from relay_outbox o
+    where o.ctid = any (refused);
   update relay_outbox o set xid = '0' where o.ctid = any (refused);
 $$;
 
@@ -138,17 +146,19 @@ language plpgsql set enable_seqscan = off set jit = off set lock_timeout = '1ms'
 as $$
 #variable_conflict use_column
 begin
-  perform from channels t where t.site_id = try_lock_channel.site collate "C" and t.channel = try_lock_channel.channel collate "C" for no key update skip locked;
+  perform from channels t where t.site_id = try_lock_channel.site collate "C"
+    and t.channel = try_lock_channel.channel collate "C" for no key update skip locked;
   if found then
     return true;
   end if;
-  perform from channels t where t.site_id = try_lock_channel.site collate "C" and t.channel = try_lock_channel.channel collate "C";
+  perform from channels t where t.site_id = try_lock_channel.site collate "C"
+    and t.channel = try_lock_channel.channel collate "C";
   if found then
     return false;
   end if;
   begin
-    -- If another transaction has created it and is not over, this waits: not long, because the caller may have the turn to give
-    -- out global ids, and the other one wait for that.
+    -- If another transaction has created it and is not over, this waits: not long, because the caller may have the turn
+    -- to give out global ids, and the other one wait for that.
     perform create_channel(try_lock_channel.site, try_lock_channel.channel);
     return true;
   exception when lock_not_available or deadlock_detected then

@@ -7,10 +7,10 @@ create or replace function channel_head(c channels, s settings) returns text lan
 return concat_ws(E'\t', c.site_id, c.channel, s.version, first_readable(c, s));
 
 -- The messages of a channel after an id (and up to one) that may be read now, the one place that applies the limits: by
--- size, by age, and what expire_all_backlogs() dropped. Each is looked up by its slot ("offset 0" keeps the planner from
--- joining any other way): a read costs what it returns.
--- Functions that look rows up this way plan without sequential scans, as a plan made on an empty table is kept; and
--- without JIT: Postgres up to 17 takes what is forbidden for so dear that it compiles such a query, for up to a second.
+-- size, by age, and what expire_all_backlogs() dropped. Each is looked up by its slot ("offset 0" keeps the planner
+-- from joining any other way): a read costs what it returns. Functions that look rows up this way plan without
+-- sequential scans, as a plan made on an empty table is kept; and without JIT: Postgres up to 17 takes what is
+-- forbidden for so dear that it compiles such a query, for up to a second.
 create or replace function readable(c channels, after_id bigint, upto_id bigint default null) returns setof messages
 language sql stable parallel safe
 begin atomic

@@ -1,19 +1,21 @@
--- Asked by every node again and again: publishes a batch of what waits, where it falls to this node. part says what to do next:
---   never    nothing waits, and the relay never was on: there is nothing to ask for before a node hears that the settings have
---            changed, or of messages that were left to the nodes (see lock_or_relay)
+-- Asked by every node again and again: publishes a batch of what waits, where it falls to this node. part says what to
+-- do next:
+--   never    nothing waits, and the relay never was on: there is nothing to ask for before a node hears that the
+--            settings have changed, or of messages that were left to the nodes (see lock_or_relay)
 --   off      the relay is off, and nothing waits; a transaction may still be open that put something down before
 --   other    another node relays; it lost that right when it has not asked for a second
 --   idle     this node relays; whatever waited is published, as far as it can be
 --   busy     this node relays, and there was more than makes a batch
 -- and refused, how many messages had to be put aside.
 -- The right is a row of our own, not an advisory lock: any role could take that, and a pooler in between would lose it.
--- Nothing depends on it but who asks how often: batches of two nodes would still come one after the other, by the lock of
--- the row, and rows are deleted in the transaction that publishes them.
--- Asked again after a pause where a batch was not full: larger ones cost less a message, and leave more to those who commit.
--- Where nothing waits this writes next to nothing: it renews the right now and then, without a wait for the disk.
--- Speaks of errors alone, as announce() does.
+-- Nothing depends on it but who asks how often: batches of two nodes would still come one after the other, by the lock
+-- of the row, and rows are deleted in the transaction that publishes them. Asked again after a pause where a batch was
+-- not full: larger ones cost less a message, and leave more to those who commit. Where nothing waits this writes next
+-- to nothing: it renews the right now and then, without a wait for the disk. Speaks of errors alone, as announce()
+-- does.
 create or replace function relay(node text, out part text, out refused int)
-language plpgsql security definer set search_path from current set client_min_messages = error set enable_seqscan = off set jit = off
+language plpgsql security definer set search_path from current set client_min_messages = error set enable_seqscan = off
+  set jit = off
   set lock_timeout = '500ms'
 as $$
 #variable_conflict use_column
@@ -63,12 +65,13 @@ begin
 end
 $$;
 
--- Whether a time lies within this span before now. A time to come does not: the clock was set back since, and the lease of a node
--- that died would last for as long as the step.
+-- Whether a time lies within this span before now. A time to come does not: the clock was set back since, and the lease
+-- of a node that died would last for as long as the step.
 create or replace function is_recent(at timestamptz, span interval) returns boolean language sql volatile parallel safe
 return at > clock_timestamp() - span and at <= clock_timestamp();
 
--- The first transaction that something in relay_outbox may wait of. In a database that was restored from a dump, transactions
--- may have begun anew.
+-- The first transaction that something in relay_outbox may wait of. In a database that was restored from a dump,
+-- transactions may have begun anew.
 create or replace function waiting_from() returns xid8 language sql stable parallel safe
-return (select case when r.from_xid <= pg_snapshot_xmin(pg_current_snapshot()) then r.from_xid else '3' end from relaying r);
+return (select case when r.from_xid <= pg_snapshot_xmin(pg_current_snapshot()) then r.from_xid else '3' end
+  from relaying r);

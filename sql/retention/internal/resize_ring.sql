@@ -1,4 +1,5 @@
--- The slots that a ring is to have when it has too few for this size: twice as many at least, so that it is not moved often.
+-- The slots that a ring is to have when it has too few for this size: twice as many at least, so that it is not moved
+-- often.
 create or replace function wider_ring(slots int, size int) returns int language sql immutable parallel safe
 return least(greatest(size, 2 * slots::bigint), 2147483647)::int;
 

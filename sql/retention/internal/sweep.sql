@@ -1,12 +1,12 @@
--- Deletes what readers no longer see of channels that nobody publishes to any more: their own publications would have it
--- trimmed, but do not come. Goes round through the channels, and looks at the oldest message of each: an index on time would
--- end the HOT updates that keep the table small. Called once in clear_every publications, by whoever gives out global ids,
--- for as many channels as have two rows a publication: as each adds one row at most, a round ends before the table has
--- doubled. An idle bus is not swept.
--- At the end of a transaction, with the turn to give out global ids: one at a time. Not before: a transaction that stays open
--- with other channels locked would hold up publishers whom it has nothing to do with. It waits for nobody, hence skip
--- locked: a channel that somebody publishes to is not idle. Elsewhere than in read committed, skip locked fails where it
--- finds rows that have changed: the publication matters more, and another one will come.
+-- Deletes what readers no longer see of channels that nobody publishes to any more: their own publications would have
+-- it trimmed, but do not come. Goes round through the channels, and looks at the oldest message of each: an index on
+-- time would end the HOT updates that keep the table small. Called once in clear_every publications, by whoever gives
+-- out global ids, for as many channels as have two rows a publication: as each adds one row at most, a round ends
+-- before the table has doubled. An idle bus is not swept. At the end of a transaction, with the turn to give out global
+-- ids: one at a time. Not before: a transaction that stays open with other channels locked would hold up publishers
+-- whom it has nothing to do with. It waits for nobody, hence skip locked: a channel that somebody publishes to is not
+-- idle. Elsewhere than in read committed, skip locked fails where it finds rows that have changed: the publication
+-- matters more, and another one will come.
 create or replace function sweep(rows int) returns void
 language plpgsql set enable_seqscan = off set jit = off
 as $$
@@ -29,13 +29,15 @@ begin
     rows := rows - case when is_old is null then 1 else c.last_id - oldest + 1 end;
     if is_old is not false then
       select * into c from channels t where t.id = place for no key update skip locked;
-      -- Its last message is there, unless publish_list() is about to write it: the channel is not idle then, and its counter
-      -- ahead of its rows.
-      perform from messages m where m.channel_id = c.id and m.slot = (c.last_id % c.ring_size)::int and m.message_id = c.last_id;
+      -- Its last message is there, unless publish_list() is about to write it: the channel is not idle then, and its
+      -- counter ahead of its rows.
+      perform from messages m where m.channel_id = c.id and m.slot = (c.last_id % c.ring_size)::int
+        and m.message_id = c.last_id;
       if found then
         perform trim_channel(c.id, c.ring_size);
         -- There may be more of a long stretch: the next call goes on with it.
-        perform from channels t where t.id = c.id and t.deleted_id >= greatest(c.deleted_id, c.last_id - c.ring_size) + 10000 and t.deleted_id < t.last_id;
+        perform from channels t where t.id = c.id
+          and t.deleted_id >= greatest(c.deleted_id, c.last_id - c.ring_size) + stretch() and t.deleted_id < t.last_id;
         if found then
           place := place - 1;
           rows := 0;

@@ -1,5 +1,5 @@
--- Deletes what readers of a channel, locked by the caller, no longer see: once in clear_every publications, or by sweep().
--- In the steady state there is nothing to do, each message having overwritten the one that left; there is
+-- Deletes what readers of a channel, locked by the caller, no longer see: once in clear_every publications, or by
+-- sweep(). In the steady state there is nothing to do, each message having overwritten the one that left; there is
 -- after a size was lowered, and for messages past their age. Bounded below by deleted_id, as the rest is gone.
 create or replace function trim_channel(id bigint, keep int) returns void
 language plpgsql set enable_seqscan = off set jit = off
@@ -24,12 +24,13 @@ begin
     if i = 200 then
       -- A long stretch: reads would walk through it, page after page.
       upto := coalesce((
-        select min(t.message_id) - 1 from generate_series(upto + 1, least(upto + 10000, c.last_id)) g(message_id) cross join lateral (
+        select min(t.message_id) - 1 from generate_series(upto + 1, least(upto + stretch(), c.last_id)) g(message_id)
+          cross join lateral (
           select m.message_id from messages m
           where m.channel_id = c.id and m.slot = (g.message_id % c.ring_size)::int and m.message_id = g.message_id
             and coalesce(m.expires_at, m.published_at + max_age) > clock_timestamp() offset 0
         ) t
-      ), least(upto + 10000, c.last_id));
+      ), least(upto + stretch(), c.last_id));
     end if;
   end loop;
   if upto > c.deleted_id then
