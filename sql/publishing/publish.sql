@@ -63,7 +63,7 @@ begin
       values (site, publish.channel, 1, publish.max_backlog_size, keep)
       on conflict (site_id, channel) do update set
         last_id = c.last_id + 1, first_id = greatest(c.first_id, c.last_id + 2 - keep),
-          max_backlog_size = publish.max_backlog_size,
+        max_backlog_size = publish.max_backlog_size,
         last_published_at = clock_timestamp()
       returning c.id, c.last_id, c.ring_size, c.last_published_at into id, last_id, slots, published;
     if last_id = 1 then
@@ -77,7 +77,7 @@ begin
 
   update messages m set
       message_id = last_id, global_id = null, published_at = published,
-        expires_at = published + make_interval(secs => publish.max_backlog_age),
+      expires_at = published + make_interval(secs => publish.max_backlog_age),
       user_ids = publish.user_ids, group_ids = publish.group_ids, client_ids = publish.client_ids,
         data = coalesce(publish.data, 'null')
     where m.channel_id = id and m.slot = last_id % slots;

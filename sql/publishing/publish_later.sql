@@ -44,7 +44,7 @@ begin
   insert into outbox (xid, site, channel, data, user_ids, group_ids, client_ids, max_backlog_size, max_backlog_age)
     values (
     pg_current_xact_id(), site_of(publish_later.site_id, publish_later.channel), publish_later.channel,
-      coalesce(publish_later.data, 'null'),
+    coalesce(publish_later.data, 'null'),
     publish_later.user_ids, publish_later.group_ids, publish_later.client_ids, publish_later.max_backlog_size,
       publish_later.max_backlog_age);
   -- See publish_outbox().

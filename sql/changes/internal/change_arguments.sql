@@ -81,7 +81,7 @@ $$;
 -- none would ever be the id of a user. Triggers do not see virtual columns.
 create or replace function column_fault(
   "table" regclass, channel text, columns text[], except_columns text[], when_changed text[], user_ids text,
-    group_ids text, site_id text
+  group_ids text, site_id text
 ) returns text
 language plpgsql stable parallel safe
 as $$

@@ -93,7 +93,7 @@ return (
 
 create or replace function change_query(
   "table" regclass, operation text, channel text, columns text[], except_columns text[], condition text,
-    when_changed text[], old_values boolean,
+  when_changed text[], old_values boolean,
   user_ids text, group_ids text, site_id text, max_backlog_size int, max_backlog_age int
 ) returns text
 language plpgsql stable
@@ -147,7 +147,7 @@ begin
 
   return format(E'select row(%s, %s, %s, %s, %s, null, %L::int, %L::int)::%I.publication\nfrom %s%s%s',
     case when site_id is null then 'null' else column_text("table", site_id, r) end,
-      change_channel("table", channel, r), data,
+    change_channel("table", channel, r), data,
     coalesce('nullif(' || users || ', ''{}'')', 'null'), coalesce('nullif(' || groups || ', ''{}'')', 'null'),
     max_backlog_size, max_backlog_age, current_schema(),
     -- Old and new rows of an update are in the same order there. That pairs them also where a key has changed, or there

@@ -2,7 +2,7 @@
 -- change_mark() besides. publish_rows() or shrink_backlogs() is what the trigger function calls.
 create or replace function change_function(
   "table" regclass, channel text, operations text[], columns text[], except_columns text[], condition text,
-    when_changed text[],
+  when_changed text[],
   old_values boolean, user_ids text, group_ids text, site_id text, via text, on_error text, unrestricted boolean,
   max_backlog_size int, max_backlog_age int, name text,
   out body text, out probes text[]

@@ -29,7 +29,7 @@ return case when is_global(channel) then '' else coalesce(site_id, '') end;
 
 create or replace function is_message(
   channel text, user_ids text[], group_ids text[], client_ids text[], site_id text, max_backlog_size int,
-    max_backlog_age int
+  max_backlog_age int
 ) returns boolean language sql stable parallel safe -- as are_short() is; or it would not be inlined
 return is_channel(channel) and is_site(site_id)
   and (user_ids is null and group_ids is null or not is_global(channel))
@@ -40,7 +40,7 @@ return is_channel(channel) and is_site(site_id)
 -- Raises what is wrong with a message; place tells which one it was, as in 'messages[2].'.
 create or replace function check_message(
   channel text, user_ids text[], group_ids text[], client_ids text[], site_id text, max_backlog_size int,
-    max_backlog_age int,
+  max_backlog_age int,
   place text default ''
 ) returns void
 language plpgsql immutable parallel safe

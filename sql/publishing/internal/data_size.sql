@@ -18,8 +18,8 @@ begin
   for part in
     select case jsonb_typeof(q) when 'number' then octet_length(q::text) else pg_column_size(q) - 16 end
     -- Not as a table, which would be written to disk.
-    from (select jsonb_path_query(data, 'strict $.** ? (@.type() == "number" || @.type() == "string")', '{}',
-      true) as q offset 0) v
+    from (select jsonb_path_query(data, 'strict $.** ? (@.type() == "number" || @.type() == "string")', '{}', true) as q
+      offset 0) v
     where case jsonb_typeof(q) when 'number' then scale(q::numeric) > 100 or q::numeric >= 1e30 or q::numeric <= -1e30
       else pg_column_size(q) > 1000000 end
   loop

@@ -13,7 +13,7 @@ return (date_part('epoch', at) * 1000000)::bigint; -- extract would reckon in nu
 
 create or replace function message_line(
   global_id bigint, message_id bigint, head text, expires bigint, user_ids text[], group_ids text[], client_ids text[],
-    data text
+  data text
 ) returns text language sql stable parallel safe -- as json_build_array is; or it would not be inlined
 return concat_ws(E'\t', global_id, message_id, head, expires,
   case when user_ids is null and group_ids is null and client_ids is null then ''

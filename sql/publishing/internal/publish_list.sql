@@ -59,7 +59,7 @@ begin
       values (items[1].site, items[1].channel, total, total - s.max_backlog_size + 1, s.max_backlog_size)
       on conflict (site_id, channel) do update set
         last_id = t.last_id + excluded.last_id, first_id = greatest(t.first_id, t.last_id + excluded.first_id),
-          max_backlog_size = null,
+        max_backlog_size = null,
         last_published_at = excluded.last_published_at
       returning * into c;
     if c.last_id = total then
@@ -103,9 +103,8 @@ begin
       into counts, keeps, ranked_ids, last_ids, rings, ranked_heads, is_wider, has_new
       from (select array_agg(w.count) as counts, array_agg(w.keep) as keeps, max(w.keep) as widest from want w) w,
       (select array_agg((r.channel).id) as ids, array_agg((r.channel).last_id) as last_ids,
-        array_agg((r.channel).ring_size) as rings,
-        min((r.channel).ring_size) as narrowest, min((r.channel).last_id) as lowest,
-          array_agg(channel_head(r.channel, s)) as heads from raised r) r;
+        array_agg((r.channel).ring_size) as rings, min((r.channel).ring_size) as narrowest,
+        min((r.channel).last_id) as lowest, array_agg(channel_head(r.channel, s)) as heads from raised r) r;
     if has_new then
       for r in 1..cardinality(counts) loop
         continue when last_ids[r] <> counts[r];
@@ -244,7 +243,7 @@ begin
     update messages m set
         message_id = before + m.slot - shift, global_id = global_before + m.slot - shift, published_at = published,
         expires_at = published + make_interval(secs => items[m.slot - shift].max_backlog_age),
-          user_ids = items[m.slot - shift].user_ids,
+        user_ids = items[m.slot - shift].user_ids,
         group_ids = items[m.slot - shift].group_ids, client_ids = items[m.slot - shift].client_ids,
           data = items[m.slot - shift].data
       where m.channel_id = c.id and m.slot between greatest(shift + 1, 0)::int

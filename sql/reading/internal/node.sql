@@ -175,7 +175,7 @@ $$;
 -- page ends with it: one that takes long to look at is enough. A page looks at no more than 10,000 ids.
 create or replace function read_channels(sites text[], channel_names text[], after_ids bigint[]) returns table (
   request int, last_id bigint, message_id bigint, global_id bigint, user_ids text[], group_ids text[],
-    client_ids text[], data text, up_to bigint,
+  client_ids text[], data text, up_to bigint,
   version bigint, first_id bigint, expires bigint, now bigint
 )
 language plpgsql stable security definer set search_path from current set enable_seqscan = off set jit = off
@@ -257,7 +257,7 @@ $$;
 -- The same for all channels together, by global id.
 create or replace function read_global(after_global_id bigint) returns table (
   last_global_id bigint, message_id bigint, global_id bigint, site text, channel text, user_ids text[],
-    group_ids text[], client_ids text[], data text, up_to bigint
+  group_ids text[], client_ids text[], data text, up_to bigint
 )
 language plpgsql stable security definer set search_path from current set jit = off
 as $$
