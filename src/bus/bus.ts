@@ -1,223 +1,80 @@
-import { randomUUID } from 'node:crypto';
 import type { EventEmitter } from 'node:events';
-import { hostname } from 'node:os';
-import { Database } from '../database/database.js';
-import { checkSchema } from '../database/migrate/migrate.js';
-import type { Postgres } from '../database/postgres.js';
-import { Dispatcher } from '../delivery/dispatcher.js';
-import {
-  checkChannel,
-  checkFlag,
-  checkLimit,
-  checkMessageId,
-  checkPosition,
-  checkSite,
-  checkWholeNumber,
-  maxDataSizeCeiling,
-  siteOf,
-} from '../foundation/checks.js';
-import { errors } from '../foundation/errors.js';
-import { checkLogger, type Logger } from '../foundation/logger.js';
-import { Meter } from '../foundation/meter.js';
-import { OnceAMinuteByCode } from '../foundation/throttled-log.js';
-import { publishTrace } from '../foundation/trace.js';
-import { BusEventEmitter, type BusEvents } from '../listening/events.js';
-import { Notifications } from '../listening/listening.js';
-import { ClientFilters, type ClientMessageFilter } from '../messages/client-filters.js';
-import { type Codec, checkCodec, encode } from '../messages/codec.js';
-import type { Message, StoredMessage } from '../messages/message.js';
-import { checkPublication } from '../publishing/check-publication.js';
-import { publishList } from '../publishing/publish-list.js';
-import {
-  type ManyMessage,
-  manyKeys,
-  messageKeys,
-  type PublishManyOptions,
-  type PublishOptions,
-  type SiteOptions,
-} from '../publishing/publish-options.js';
-import { publishListWithClient, publishWithClient } from '../publishing/publish-with-client.js';
-import { Publisher } from '../publishing/publisher.js';
-import { Relay } from '../publishing/relay.js';
-import { traceOff, tracePublish } from '../publishing/trace-publish.js';
-import { readAll } from '../reading/read-all.js';
-import { Reader } from '../reading/reader.js';
-import { CallbackSubscription, type MessageCallback, type Subscription } from './callback-subscription.js';
+import type { BusEvents } from '../listening/events.js';
+import type { ClientMessageFilter } from '../messages/client-filters.js';
+import type { Message } from '../messages/message.js';
+import type { ManyMessage, PublishManyOptions, PublishOptions, SiteOptions } from '../publishing/publish-options.js';
+import type { MessageCallback, Subscription } from './callback-subscription.js';
 import type { DataOf } from './channel-data.js';
-import { type Diagnostics, diagnose } from './diagnostics.js';
-import { offKeys, settingKeys, siteKeys, subscribeKeys } from './known-options.js';
-import { migrateBus } from './migrate-bus.js';
-import type { BusOptions, OffOptions, Settings, SubscribeOptions } from './options.js';
-import { Readiness } from './readiness.js';
-import { Schemas } from './schemas.js';
+import type { Diagnostics } from './diagnostics.js';
+import type { OffOptions, Settings, SubscribeOptions } from './options.js';
 
 /**
- * A message bus in Postgres. Methods reject with the errors of docs/errors.md: POSTBUS_BAD_… for arguments, the others
- * for the database. `Channels` maps channels and patterns to the types of their data, see DataOf.
+ * A message bus in Postgres, as `createBus()` and `createMemoryBus()` make it. `Channels` maps channels and patterns to the types
+ * of their data, see DataOf.
  *
- * What gives messages has two signatures: the channel says the type of their data, or the caller alone, as in `backlog<Order>`.
- * One signature with a condition would do, but not for a generic caller's `backlog<T>`: TypeScript leaves the condition open.
+ * Methods that give messages have two signatures: the channel says the type of their data, or the caller alone, as in
+ * `backlog<Order>`. One signature with a condition would not do for a generic caller's `backlog<T>`: TypeScript leaves the
+ * condition open.
+ *
+ * Methods reject with the errors of docs/errors.md: POSTBUS_BAD_… if an argument is wrong, POSTBUS_CLOSED after close(), and the
+ * codes of the database, such as POSTBUS_NO_SERVER, POSTBUS_NO_SCHEMA, POSTBUS_NO_PERMISSION and POSTBUS_CONNECTION_LOST.
  */
-export class Bus<Channels extends object = Record<string, unknown>> {
-  readonly #database: Database;
-  readonly #reader: Reader;
-  readonly #publisher: Publisher;
-  readonly #notifications: Notifications;
-  readonly #readiness: Readiness;
-  readonly #logger: Logger;
-  readonly #events: BusEventEmitter;
-  readonly #codec: Codec | undefined;
-  readonly #schemas: Schemas | undefined;
-  /** Of thousands of channels, in an outage. */
-  readonly #readFailures = new OnceAMinuteByCode<string>((err, count, what) =>
-    this.#logger.warn({ err, count }, `${what} failed; it is tried again`),
-  );
-  readonly #subscriptions = new Set<CallbackSubscription>();
-  /** The name of this node, the same in diagnostics and for the relay. */
-  readonly #node = `${hostname()}/${process.pid}/${randomUUID().slice(0, 8)}`;
-  readonly #published = new Meter();
-  #isOff = false;
-  #isPublishingOff = false;
-  #closing: Promise<void> | undefined;
-
-  /** Who waits for what on this node; the Fastify plugin builds on it. */
-  readonly dispatcher: Dispatcher;
-  /** What the plugin asks whether clients may see a message. */
-  readonly clientFilters: ClientFilters;
-
-  constructor(options: Omit<BusOptions, 'connectionString' | 'pool'>, postgres: Postgres) {
-    const schema = options.schema ?? 'message_bus';
-    checkSchema(schema);
-    this.#logger = checkLogger(options.logger);
-    this.#codec = checkCodec(options.codec);
-    this.#schemas = options.schemas === undefined ? undefined : new Schemas(options.schemas);
-    this.clientFilters = new ClientFilters(this.#logger, this.#codec);
-    this.#events = new BusEventEmitter((err) => this.#logger.error({ err }, 'a listener of bus.events failed'));
-    this.#database = new Database(postgres, schema, options.queryTimeout);
-    this.#reader = new Reader(this.#database);
-    this.#publisher = new Publisher(this.#database);
-    this.#readiness = new Readiness(this.#database);
-    this.dispatcher = new Dispatcher({
-      reader: this.#reader,
-      onTrouble: (what, error) => this.#readFailures.note(error, what),
-      onIdsWentBack: () => this.#notifications.doubt(),
-    });
-    this.#notifications = new Notifications({
-      database: this.#database,
-      dispatcher: this.dispatcher,
-      logger: this.#logger,
-      events: this.#events,
-      node: this.#node,
-      whileListening: new Relay(this.#database, this.#node, this.#logger),
-      keepaliveInterval: checkWholeNumber(0, options.keepaliveInterval, 60_000, 'keepaliveInterval'),
-    });
-  }
-
-  /** Creates the schema or brings it up to date; safe to call from every node at each start, also beside newer ones. */
-  async migrate(): Promise<void> {
-    this.#checkOpen();
-    await migrateBus(this.#database, this.#readiness, this.#logger);
-  }
-
-  /** Checks that the database and its schema are there, and starts to listen. Later losses are mended in the background. */
-  async connect(): Promise<void> {
-    this.#checkOpen();
-    this.#notifications.start();
-    if (!this.#isOff) await this.#notifications.check();
-  }
-
+export interface Bus<Channels extends object = Record<string, unknown>> {
   /**
-   * Whether this bus could do its work at this moment: the schema is there and of this version, the role may do what it needs,
-   * a publish would go through, and what is published arrives here, if anybody has asked to listen. Settles within two seconds,
-   * and asks the database every three seconds at most.
+   * Creates the schema or brings it up to date. Every node may call it at each start, also beside nodes of a newer version.
    *
-   * @throws the reason, as bus.publish() or bus.outage would tell it; POSTBUS_NOT_LISTENING while nothing arrives here
+   * @throws POSTBUS_NEWER_SCHEMA if a newer version has migrated the schema
    */
-  async check(): Promise<void> {
-    this.#checkOpen();
-    if (this.#isOff) throw new errors.OFF();
-    await this.#readiness.check();
-    this.#notifications.checkHearing();
-  }
-
-  /** Whether messages published anywhere arrive here right now. */
-  get isConnected(): boolean {
-    return this.#notifications.isConnected;
-  }
-
-  /** Why they do not, as far as that is known: an error, most often a coded one; undefined while they do. */
-  get outage(): unknown {
-    return this.#notifications.outage;
-  }
-
-  /** `connected` and `disconnected`: when isConnected changes. */
-  get events(): EventEmitter<BusEvents> {
-    return this.#events;
-  }
+  migrate(): Promise<void>;
 
   /**
-   * Publishes a message and resolves to its id in the channel once it is durable. Calls are sent in their order, many in
-   * one transaction where they come faster than the database answers; a message that is refused fails alone.
-   * 0 while the bus is off.
+   * Checks that the database and the schema are there, and begins to listen. If the connection is lost later, the bus connects
+   * again in the background.
    */
-  async publish<const Channel extends string>(
+  connect(): Promise<void>;
+
+  /**
+   * Resolves if this bus can do its work now: the schema is there and of this version, the role has the rights that it needs, a
+   * publish would succeed, and, if anybody has asked to listen, what is published arrives here. Settles within 2 s, and asks the
+   * database every 3 s at most.
+   *
+   * @throws what bus.publish() would reject with, or POSTBUS_NOT_LISTENING while nothing arrives here
+   */
+  check(): Promise<void>;
+
+  /** Whether messages that are published anywhere arrive here now. */
+  readonly isConnected: boolean;
+
+  /** Why `isConnected` is false, usually a PostbusError. Undefined while connected. */
+  readonly outage: unknown;
+
+  /** Tells of `connected` and `disconnected`, each time that `isConnected` changes. */
+  readonly events: EventEmitter<BusEvents>;
+
+  /**
+   * Publishes a message. Resolves to its message id in the channel, a whole number from 1 on, once the message is durable. Calls of
+   * one process are sent in their order, many in one transaction if they come faster than the database answers; if one message is
+   * refused, the others are published all the same. Resolves to 0, which is no message's id, while the bus is off.
+   *
+   * @throws POSTBUS_TOO_LARGE if the data has more bytes than `maxDataSize`; POSTBUS_CONNECTION_LOST leaves open whether the message
+   * was published
+   */
+  publish<const Channel extends string>(
     channel: Channel,
     data: DataOf<Channels, Channel>,
-    options: PublishOptions = {},
-  ): Promise<number> {
-    this.#checkOpen();
-    const publication = checkPublication(channel, this.#encode(channel, data), options);
-    if (this.#isPublishingOff) {
-      if (publishTrace.isOn) traceOff([publication]);
-      return 0;
-    }
-    this.#published.mark();
-    const id =
-      options.client === undefined
-        ? this.#publisher.publish(publication)
-        : publishWithClient(options.client, this.#database, publication);
-    if (publishTrace.isOn) {
-      tracePublish(
-        [publication],
-        id.then((each) => [each]),
-      );
-    }
-    return id;
-  }
+    options?: PublishOptions,
+  ): Promise<number>;
 
   /**
-   * Publishes messages in one transaction, all or none, and resolves to their ids in the order given. They do not wait for what
-   * publish() was given before. `siteId` counts for messages that name none. An id is 0 while the bus is off.
+   * Publishes messages in one transaction, all or none. Resolves to their message ids in the order given, each 0 while the bus is
+   * off. They do not wait for messages that publish() was given before. `siteId` is for messages that name none.
    */
-  async publishMany(messages: readonly ManyMessage[], options: PublishManyOptions = {}): Promise<number[]> {
-    this.#checkOpen();
-    manyKeys.check(options);
-    if (!Array.isArray(messages)) throw new errors.BAD_OPTION('messages', 'must be a list of messages');
-    const { client, siteId } = options;
-    // Not by map(), which passes over holes; and key by key, because a rest would leave out what is inherited.
-    const publications = Array.from(messages, (message: ManyMessage) => {
-      messageKeys.check(message);
-      const { channel, data, userIds, groupIds, clientIds, maxBacklogSize, maxBacklogAge } = message;
-      const own = { userIds, groupIds, clientIds, maxBacklogSize, maxBacklogAge, siteId: message.siteId ?? siteId };
-      return checkPublication(channel, this.#encode(channel, data), own);
-    });
-    if (this.#isPublishingOff) {
-      if (publishTrace.isOn) traceOff(publications);
-      return publications.map(() => 0);
-    }
-    for (const _publication of publications) this.#published.mark();
-    const ids =
-      client === undefined
-        ? publishList(this.#database, publications)
-        : publishListWithClient(client, this.#database, publications);
-    if (publishTrace.isOn) tracePublish(publications, ids);
-    return ids;
-  }
+  publishMany(messages: readonly ManyMessage[], options?: PublishManyOptions): Promise<number[]>;
 
   /**
-   * Calls `callback` with the messages of a channel, or of all channels where it is null, in order; the next call waits
-   * for a promise that it returns. Its second argument is the subscription, for callbacks that end it themselves. Resolves
-   * when nothing published from then on can be missed; while the bus is off at once, and begins when it is turned on.
+   * Calls `callback` with the messages of a channel (null: of all channels and sites), in order, one at a time: the next call waits
+   * for a promise that it returns. The second argument is the subscription, for callbacks that end it themselves. Resolves when
+   * nothing that is published from then on can be missed. While the bus is off, resolves at once, and begins with on().
    */
   subscribe<const Channel extends string, Data extends DataOf<Channels, Channel>>(
     channel: Channel | null,
@@ -229,237 +86,75 @@ export class Bus<Channels extends object = Record<string, unknown>> {
     callback: MessageCallback<NoInfer<Data>>,
     options?: SubscribeOptions,
   ): Promise<Subscription>;
-  async subscribe(
-    channel: string | null,
-    callback: MessageCallback<never>,
-    options: SubscribeOptions = {},
-  ): Promise<Subscription> {
-    this.#checkOpen();
-    subscribeKeys.check(options);
-    checkSiteOfAll(channel, options.siteId);
-    const subscription = new CallbackSubscription({
-      dispatcher: this.dispatcher,
-      logger: this.#logger,
-      channel: channel === null ? null : checkChannel(channel),
-      site: channel === null ? '' : siteOf(checkSite(options.siteId), channel),
-      position: checkPosition(options.lastId ?? -1, 'lastId'),
-      callback,
-      codec: this.#codec,
-      onGap: options.onGap,
-      onEnd: (ended) => this.#subscriptions.delete(ended),
-      onReadFailed: (error) => this.#readFailures.note(error, 'reading for a subscriber'),
-    });
-    this.#notifications.start();
-    this.#subscriptions.add(subscription);
-    if (!this.#isOff) await subscription.start();
-    return subscription;
-  }
 
-  /** Ends the subscriptions of this callback to this channel and site. To end a single one, use what subscribe() gave. */
-  async unsubscribe(
-    channel: string | null,
-    callback: MessageCallback<never>,
-    options: SiteOptions = {},
-  ): Promise<void> {
-    this.#checkOpen();
-    const siteId = checkSiteOptions(options);
-    checkSiteOfAll(channel, siteId);
-    const site = channel === null ? '' : siteOf(siteId, checkChannel(channel));
-    for (const subscription of [...this.#subscriptions]) {
-      if (subscription.isOf(site, channel, callback)) subscription.end();
-    }
-  }
+  /** Ends all subscriptions of this callback to this channel and site. To end a single one, call unsubscribe() of what subscribe() gave. */
+  unsubscribe(channel: string | null, callback: MessageCallback<never>, options?: SiteOptions): Promise<void>;
 
   /**
-   * Hides messages from the clients of this process: those on channels that begin with the prefix for which the filter
-   * does not return true. One that throws, or returns anything but true or false, hides the message and is reported.
+   * Hides messages from the HTTP clients of this process: those on channels that begin with `prefix` for which the filter does not
+   * return true. A filter that throws, or returns anything but true or false, hides the message, and is logged.
    */
-  registerClientMessageFilter<Data = unknown>(prefix: string, filter: ClientMessageFilter<Data>): void {
-    this.#checkOpen();
-    this.clientFilters.register(prefix, filter);
-  }
+  registerClientMessageFilter<Data = unknown>(prefix: string, filter: ClientMessageFilter<Data>): void;
 
-  /** The messages of a channel after an id, oldest first. */
+  /** Resolves to the messages of a channel after a message id, oldest first. */
   backlog<const Channel extends string, Data extends DataOf<Channels, Channel>>(
     channel: Channel,
     lastId?: number,
     options?: SiteOptions,
   ): Promise<Message<NoInfer<Data>>[]>;
   backlog<Data>(channel: string, lastId?: number, options?: SiteOptions): Promise<Message<NoInfer<Data>>[]>;
-  async backlog(channel: string, lastId = 0, options: SiteOptions = {}): Promise<Message[]> {
-    this.#checkOpen();
-    const site = siteOf(checkSiteOptions(options), checkChannel(channel));
-    const id = checkMessageId(lastId, 'lastId');
-    return this.#toMessages(await readAll((after) => this.dispatcher.read(site, channel, after), id));
-  }
 
-  /** The messages of all channels and sites after a global id, oldest first. */
-  async globalBacklog<Data = unknown>(lastGlobalId = 0): Promise<Message<Data>[]> {
-    this.#checkOpen();
-    const id = checkMessageId(lastGlobalId, 'lastGlobalId');
-    return this.#toMessages(await readAll((after) => this.#reader.readGlobal(after), id));
-  }
+  /** Resolves to the messages of all channels and sites after a global id, oldest first. */
+  globalBacklog<Data = unknown>(lastGlobalId?: number): Promise<Message<Data>[]>;
 
-  /** The id of the last message of a channel; 0 when nothing was ever published to it. */
-  async lastId(channel: string, options: SiteOptions = {}): Promise<number> {
-    const [id] = await this.lastIds([channel], options);
-    return id ?? 0;
-  }
+  /** Resolves to the message id of the last message of a channel; 0 if nothing was ever published to it. */
+  lastId(channel: string, options?: SiteOptions): Promise<number>;
 
-  /** The ids of the last messages of several channels, in the order asked for. */
-  async lastIds(channels: readonly string[], options: SiteOptions = {}): Promise<number[]> {
-    this.#checkOpen();
-    const siteId = checkSiteOptions(options);
-    if (!Array.isArray(channels)) throw new errors.BAD_OPTION('channels', 'must be a list of channels');
-    const sites = Array.from(channels, (channel: string, i) => siteOf(siteId, checkChannel(channel, `channels[${i}]`)));
-    const heads = await Promise.all(channels.map((channel, i) => this.#reader.head(sites[i] ?? '', channel)));
-    return heads.map((head) => head.lastId);
-  }
+  /** Resolves to the message ids of the last messages of several channels, in the order asked for. */
+  lastIds(channels: readonly string[], options?: SiteOptions): Promise<number[]>;
 
-  /** The last message of a channel; null when there is none (any more). */
+  /** Resolves to the last message of a channel; null if there is none, or it can no longer be read. */
   lastMessage<const Channel extends string, Data extends DataOf<Channels, Channel>>(
     channel: Channel,
     options?: SiteOptions,
   ): Promise<Message<NoInfer<Data>> | null>;
   lastMessage<Data>(channel: string, options?: SiteOptions): Promise<Message<NoInfer<Data>> | null>;
-  async lastMessage(channel: string, options: SiteOptions = {}): Promise<Message | null> {
-    this.#checkOpen();
-    const site = siteOf(checkSiteOptions(options), checkChannel(channel));
-    const { batch } = await this.dispatcher.read(site, channel, -2);
-    return batch.messages.at(-1)?.toMessage(this.#codec) ?? null;
-  }
 
-  /** One message by its id; null when it cannot be read (any more). */
+  /** Resolves to one message by its message id; null if it cannot be read, or no longer. */
   getMessage<const Channel extends string, Data extends DataOf<Channels, Channel>>(
     channel: Channel,
     messageId: number,
     options?: SiteOptions,
   ): Promise<Message<NoInfer<Data>> | null>;
   getMessage<Data>(channel: string, messageId: number, options?: SiteOptions): Promise<Message<NoInfer<Data>> | null>;
-  async getMessage(channel: string, messageId: number, options: SiteOptions = {}): Promise<Message | null> {
-    this.#checkOpen();
-    const site = siteOf(checkSiteOptions(options), checkChannel(channel));
-    const message = await this.#reader.readOne(site, channel, checkMessageId(messageId, 'messageId'));
-    return message?.toMessage(this.#codec) ?? null;
-  }
 
-  /** Changes bus-wide settings, kept in the database. */
-  async configure(settings: Settings): Promise<void> {
-    this.#checkOpen();
-    settingKeys.check(settings);
-    await this.#change('configure', [
-      checkLimit(settings.clearEvery, 'clearEvery') ?? null,
-      checkLimit(settings.maxBacklogSize, 'maxBacklogSize') ?? null,
-      checkLimit(settings.maxGlobalBacklogSize, 'maxGlobalBacklogSize') ?? null,
-      checkLimit(settings.maxBacklogAge, 'maxBacklogAge') ?? null,
-      checkFlag(settings.relay, 'relay') ?? null,
-      checkLimit(settings.maxDataSize, 'maxDataSize', maxDataSizeCeiling) ?? null,
-      checkLimit(settings.backlogSizeCap, 'backlogSizeCap') ?? null,
-      checkLimit(settings.backlogAgeCap, 'backlogAgeCap') ?? null,
-    ]);
-  }
+  /** Changes settings of the bus, for all nodes and publishers; they are kept in the database. What is left out stays as it is. */
+  configure(settings: Settings): Promise<void>;
 
-  /** Drops all messages of the bus; ids go on from where they were. */
-  async expireAllBacklogs(): Promise<void> {
-    this.#checkOpen();
-    await this.#change('expire_all_backlogs', []);
-  }
+  /** Deletes all messages of the bus. Ids go on from where they were. */
+  expireAllBacklogs(): Promise<void>;
 
-  /** Drops all messages of the bus; connected clients recover. */
-  async reset(): Promise<void> {
-    this.#checkOpen();
-    await this.#change('reset', []);
-  }
+  /** Deletes all messages of the bus, as between two tests. Connected clients go on. */
+  reset(): Promise<void>;
 
   /**
-   * Nothing is published or received by this process until on(): publish() resolves to 0, polls are answered 503, and what
-   * subscribers miss they get then. Reading and the settings work on demand; otherwise the database is left alone.
+   * Until on(), this process neither publishes nor receives: publish() resolves to 0, polls are answered 503, and subscribers get
+   * what they miss after on(). Reads and settings work. Apart from these, the database is left alone.
    */
-  off(options: OffOptions = {}): void {
-    this.#checkOpen();
-    offKeys.check(options);
-    const isPublishingOff = checkFlag(options.disablePublish, 'disablePublish') ?? true;
-    this.#isOff = true;
-    this.#isPublishingOff = isPublishingOff;
-    this.#notifications.pause();
-  }
+  off(options?: OffOptions): void;
 
-  on(): void {
-    this.#checkOpen();
-    if (!this.#isOff) return;
-    this.#isOff = false;
-    this.#isPublishingOff = false;
-    this.#notifications.resume();
-    for (const subscription of this.#subscriptions) subscription.begin();
-  }
+  /** Ends off(). */
+  on(): void;
 
-  get isOff(): boolean {
-    return this.#isOff;
-  }
+  /** Whether off() was called, and on() not since. */
+  readonly isOff: boolean;
 
-  /** The state of the bus, for administrators. */
-  async diagnostics(): Promise<Diagnostics> {
-    this.#checkOpen();
-    return diagnose({
-      database: this.#database,
-      dispatcher: this.dispatcher,
-      node: this.#node,
-      notifications: this.#notifications,
-      published: this.#published,
-      isOff: this.#isOff,
-    });
-  }
+  /** Resolves to the state of the bus and of this node, for administrators. */
+  diagnostics(): Promise<Diagnostics>;
 
   /**
-   * Sends what was published, ends subscriptions and connections. Other processes go on. What cannot be sent within 5 s is
-   * rejected: with POSTBUS_CLOSED, or POSTBUS_CONNECTION_LOST where it was under way. Safe to call twice.
+   * Sends what was published, then ends subscriptions and connections of this process. Messages that cannot be sent within 5 s are
+   * rejected: with POSTBUS_CLOSED, or with POSTBUS_CONNECTION_LOST if they were under way. May be called twice.
    */
-  close(): Promise<void> {
-    this.#closing ??= this.#close();
-    return this.#closing;
-  }
-
-  async #close(): Promise<void> {
-    for (const subscription of [...this.#subscriptions]) subscription.end();
-    this.dispatcher.close();
-    await Promise.all([this.#notifications.close(), this.#publisher.drain(drainMs)]);
-    await this.#database.close();
-  }
-
-  /** The data as JSON is to hold it, if its schema takes it. */
-  #encode(channel: string, data: unknown): unknown {
-    this.#schemas?.check(channel, data);
-    return this.#codec ? encode(this.#codec, data) : data;
-  }
-
-  #toMessages<Data>(messages: StoredMessage[]): Message<Data>[] {
-    return messages.map((message) => message.toMessage<Data>(this.#codec));
-  }
-
-  /** Calls a function that changes what can be read; once it is done, nothing here shows it as it was. */
-  async #change(name: string, values: unknown[]): Promise<void> {
-    const parameters = values.map((_value, i) => `$${i + 1}`);
-    await this.#database.query(`select ${this.#database.name(name)}(${parameters})`, values);
-    if (this.dispatcher.counts.channels === 0) return;
-    const { terms } = await this.#reader.head('', '');
-    this.dispatcher.changed(terms.version);
-  }
-
-  #checkOpen(): void {
-    if (this.#closing) throw new errors.CLOSED();
-  }
+  close(): Promise<void>;
 }
-
-function checkSiteOptions(options: SiteOptions): string | undefined {
-  siteKeys.check(options);
-  return checkSite(options.siteId);
-}
-
-/** Who names a site expects nothing of the others. @throws POSTBUS_BAD_OPTION */
-function checkSiteOfAll(channel: string | null, siteId: string | null | undefined): void {
-  if (channel !== null || siteId === undefined || siteId === null) return;
-  throw new errors.BAD_OPTION('siteId', 'makes no sense without a channel: null stands for the channels of all sites');
-}
-
-// Within what service managers grant a process before they kill it.
-const drainMs = 5_000;

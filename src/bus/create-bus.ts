@@ -2,9 +2,10 @@ import { PooledPostgres } from '../database/pooled-postgres.js';
 import { errors } from '../foundation/errors.js';
 import { checkLogger } from '../foundation/logger.js';
 import { OnceAMinute } from '../foundation/throttled-log.js';
-import { Bus } from './bus.js';
+import type { Bus } from './bus.js';
 import { busKeys } from './known-options.js';
 import type { BusOptions } from './options.js';
+import { PostgresBus } from './postgres-bus.js';
 
 /** A bus on a Postgres database. It connects when it is first used. */
 export function createBus<Channels extends object = Record<string, unknown>>(options: BusOptions = {}): Bus<Channels> {
@@ -24,5 +25,5 @@ export function createBus<Channels extends object = Record<string, unknown>>(opt
     ),
   );
   const postgres = new PooledPostgres(options, (error) => broken.note(error));
-  return new Bus<Channels>(options, postgres);
+  return new PostgresBus<Channels>(options, postgres);
 }

@@ -1,5 +1,6 @@
 import type { FastifyError, FastifyRequest, LogLevel, RegisterOptions } from 'fastify';
 import type { Bus } from '../bus/bus.js';
+import { type BusInternals, internalsOf } from '../bus/internals.js';
 import { checkFlag, checkWholeNumber, type Id } from '../foundation/checks.js';
 import { errors } from '../foundation/errors.js';
 import { KnownKeys } from '../foundation/known-keys.js';
@@ -66,6 +67,7 @@ export interface PostbusOptions {
 
 export interface Settings {
   bus: Bus;
+  internals: BusInternals;
   /** For the scopes in which the routes are. */
   scope: RegisterOptions;
   userIdLookup: PostbusOptions['userIdLookup'];
@@ -121,7 +123,6 @@ const functions = [
 /** Fills in the defaults. @throws POSTBUS_BAD_OPTION */
 export function toSettings(options: PostbusOptions): Settings {
   keys.check(options);
-  if (typeof options.bus?.publish !== 'function') throw new errors.BAD_OPTION('bus', 'must be a bus, from createBus()');
   for (const name of functions) {
     const given: unknown = options[name];
     if (given !== undefined && typeof given !== 'function') throw new errors.BAD_OPTION(name, 'must be a function');
@@ -130,6 +131,7 @@ export function toSettings(options: PostbusOptions): Settings {
   const prefix = `/${options.prefix ?? ''}`.replace(/\/+/g, '/').replace(/\/$/, '');
   return {
     bus: options.bus,
+    internals: internalsOf(options.bus),
     scope: { prefix, ...(logLevel && { logLevel }), ...(logSerializers && { logSerializers }) },
     userIdLookup: options.userIdLookup,
     groupIdsLookup: options.groupIdsLookup,

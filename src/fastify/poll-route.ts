@@ -102,18 +102,18 @@ export class PollRoute {
 
   #start({ request, reply, clientId, wantsToWait, share }: Admitted, { viewer, site }: Requester): void {
     const { settings, polls, answers } = this.options;
-    const { bus } = settings;
+    const { dispatcher, clientFilters } = settings.internals;
     // Hung up meanwhile.
     if (!answers.has(reply.raw)) return;
     const streaming = wantsToWait && settings.chunkedEncodingEnabled && request.headers['dont-chunk'] === undefined;
     const poll = new Poll({
-      dispatcher: bus.dispatcher,
+      dispatcher,
       polls,
       // Neither sites nor ids of users hold a NUL: no client can pass for another user's, nor nobody for the user ''.
       client: `${site}\0${viewer.userId === null ? '' : `=${viewer.userId}`}\0${clientId}`,
       request: request.body ?? { channels: new Map(), sequence: 0 },
       viewer,
-      filters: bus.clientFilters,
+      filters: clientFilters,
       site,
       share,
       streaming,

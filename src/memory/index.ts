@@ -1,5 +1,6 @@
-import { Bus } from '../bus/bus.js';
+import type { Bus } from '../bus/bus.js';
 import type { BusOptions } from '../bus/options.js';
+import { PostgresBus } from '../bus/postgres-bus.js';
 import type { DatabaseOptions } from '../database/pooled-postgres.js';
 import { errors } from '../foundation/errors.js';
 import { KnownKeys } from '../foundation/known-keys.js';
@@ -42,7 +43,7 @@ export function createMemoryBus<Channels extends object = Record<string, unknown
       'must be a PGlite of @electric-sql/pglite: new PGlite(), or await PGlite.create()',
     );
   }
-  return new Bus<Channels>(given, new PglitePostgres(schema ?? 'message_bus', pglite));
+  return new PostgresBus<Channels>(given, new PglitePostgres(schema ?? 'message_bus', pglite));
 }
 
 function isPglite(given: PgliteDatabase | null): boolean {

@@ -1,4 +1,5 @@
 import t from 'tap';
+import { internalsOf } from '../../src/bus/internals.js';
 import { needsBrowser, TestBrowser } from '../helpers/browser.js';
 import { ClientPage, clientNames, pageNames, type Settings } from '../helpers/pages/client-page.js';
 import { serveClient } from '../helpers/pages/served-client.js';
@@ -114,7 +115,7 @@ for (const client of clientNames) {
       // Far more than the buffers on the way take in.
       const large = `select message_bus.publish('/a', to_jsonb(n || repeat('x', 1000000))) from generate_series($1::int, $2) n`;
       for (let n = 1; n <= 40; n += 4) await database.query(large, [n, n + 3]);
-      await until(() => bus.dispatcher.counts.cursors === 0, 'the page was cut off');
+      await until(() => internalsOf(bus).dispatcher.counts.cursors === 0, 'the page was cut off');
       letGo();
       await hanging;
 

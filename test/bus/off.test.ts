@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import pg from 'pg';
 import t, { type Test } from 'tap';
+import { internalsOf } from '../../src/bus/internals.js';
 import { openBus } from '../helpers/bus.js';
 import { createDatabase } from '../helpers/database.js';
 import { listen, poll } from '../helpers/server.js';
@@ -103,7 +104,7 @@ t.test('polls: those that wait get what they missed, once the bus is on again', 
   const { url } = await listen(t, { bus });
   await until(() => bus.isConnected, 'it listens');
   const parked = poll(url, { '/a': 0 });
-  await until(() => bus.dispatcher.counts.cursors === 1, 'it waits');
+  await until(() => internalsOf(bus).dispatcher.counts.cursors === 1, 'it waits');
   bus.off();
   await database.query(`select message_bus.publish('/a', '1')`);
   t.equal((await poll(url, { '/a': 0 }, { client: 'other' })).status, 503);

@@ -1,5 +1,6 @@
 import pg from 'pg';
 import t, { type Test } from 'tap';
+import { internalsOf } from '../../src/bus/internals.js';
 import { eventsOf, openBus } from '../helpers/bus.js';
 import { start } from '../helpers/command.js';
 import { createDatabase, type TestDatabase } from '../helpers/database.js';
@@ -98,7 +99,7 @@ t.test('a node behind a pooler, which listens past it', { skip }, async (t) => {
   const { url } = await listen(t, { bus });
   t.equal((await poll(url, { '/a': 0 })).messages.length, 300);
   const parked = poll(url, { '/b': 0 });
-  await until(() => bus.dispatcher.counts.cursors === 2, 'it waits');
+  await until(() => internalsOf(bus).dispatcher.counts.cursors === 2, 'it waits');
   await other.publish('/b', 'live');
   t.match((await parked).messages, [{ message_id: 1, data: 'live' }]);
 

@@ -1,5 +1,6 @@
 import pg from 'pg';
 import t, { type Test } from 'tap';
+import { internalsOf } from '../../src/bus/internals.js';
 import { openBus } from '../helpers/bus.js';
 import { createDatabase } from '../helpers/database.js';
 import { listen, poll } from '../helpers/server.js';
@@ -34,7 +35,7 @@ t.test('a pool of one connection, shared with the application: all at once, and 
   ]);
   await until(() => heard.length === 41, 'both subscribers have all');
   const parked = numbers(20).map((i) => poll(url, { '/a': 20 }, { client: `p${i}` }));
-  await until(() => bus.dispatcher.counts.cursors === 22, 'the polls wait');
+  await until(() => internalsOf(bus).dispatcher.counts.cursors === 22, 'the polls wait');
   // The application is inside a transaction of its own, on the only connection.
   const client = await pool.connect();
   await client.query('begin');
@@ -73,7 +74,10 @@ t.test(
       }),
     ]);
     const parked = poll(url, { '/a': 0 });
-    await until(() => bus.dispatcher.counts.cursors === 2, 'a poll without news needs no connection to wait');
+    await until(
+      () => internalsOf(bus).dispatcher.counts.cursors === 2,
+      'a poll without news needs no connection to wait',
+    );
     await database.query(`select message_bus.publish('/a', '"by SQL"')`);
     await until(() => heard.length === 1, 'what others publish arrives all the same');
     t.equal((await parked).messages[0]?.data, 'by SQL');

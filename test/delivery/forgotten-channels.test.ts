@@ -1,4 +1,5 @@
 import t from 'tap';
+import { internalsOf } from '../../src/bus/internals.js';
 import { openBus } from '../helpers/bus.js';
 import { createDatabase } from '../helpers/database.js';
 import { listen, poll } from '../helpers/server.js';
@@ -12,7 +13,7 @@ t.test('who follows a channel that is forgotten hears what is published to it ne
   const received: number[] = [];
   await bus.subscribe('/a', ({ messageId }) => received.push(messageId), { onGap: () => {} });
   const parked = poll(url, { '/a': 3 }, { client: 'parked' });
-  await until(() => bus.dispatcher.counts.cursors === 2, 'the poll waits');
+  await until(() => internalsOf(bus).dispatcher.counts.cursors === 2, 'the poll waits');
   await query('select message_bus.expire_all_backlogs()');
   const [row] = await query(`select message_bus.forget_channels('0 s')::int as forgotten`);
   t.equal(row?.forgotten, 1);

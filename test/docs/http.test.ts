@@ -1,5 +1,6 @@
 import { spawn, spawnSync } from 'node:child_process';
 import t, { type Test } from 'tap';
+import { internalsOf } from '../../src/bus/internals.js';
 import { openBus } from '../helpers/bus.js';
 import { createDatabase } from '../helpers/database.js';
 import { type Block, blocksOf, readPage } from '../helpers/documentation.js';
@@ -56,7 +57,11 @@ t.test('the examples of docs/http.md', { skip: !hasCurl && 'there is no curl' },
       // Between a poll and its answer: the poll waits for it; a stream has begun.
       const poll = running;
       const isStream = poll?.command.includes(' -sN ');
-      if (poll) await until(() => (isStream ? poll.output !== '' : bus.dispatcher.counts.cursors > 0), `${text} waits`);
+      if (poll)
+        await until(
+          () => (isStream ? poll.output !== '' : internalsOf(bus).dispatcher.counts.cursors > 0),
+          `${text} waits`,
+        );
       t.notOk(poll?.ended, 'the poll has not ended');
       await query(text);
     } else {

@@ -1,5 +1,6 @@
 import { connect } from 'node:net';
 import t, { type Test } from 'tap';
+import { internalsOf } from '../../src/bus/internals.js';
 import { openBus } from '../helpers/bus.js';
 import { createDatabase } from '../helpers/database.js';
 import { form, json, send } from '../helpers/http.js';
@@ -97,6 +98,6 @@ t.test('paths and requests that are none', async (t) => {
 });
 
 t.test('none of them left anything behind', (t) => {
-  t.equal(bus.dispatcher.counts.cursors, 0);
+  t.equal(internalsOf(bus).dispatcher.counts.cursors, 0);
   t.end();
 });

@@ -1,5 +1,6 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import t, { type Test } from 'tap';
+import { internalsOf } from '../../src/bus/internals.js';
 import type { Message } from '../../src/index.js';
 import { ClientFilters } from '../../src/messages/client-filters.js';
 import { Batch } from '../../src/messages/frame.js';
@@ -48,7 +49,7 @@ t.test('filtered messages are hidden on every path, and clients moved on past th
   const frames = stream(url, { '/test/5': 0 });
   t.strictSame(idsOf((await frames.next()).value ?? []), [1, -1], 'at the start of a stream');
   const parked = poll(url, { '/test/5': 3 }, { client: 'parked' });
-  await until(() => bus.dispatcher.counts.cursors === 3, 'both wait');
+  await until(() => internalsOf(bus).dispatcher.counts.cursors === 3, 'both wait');
   for (const data of [...sent].reverse()) await bus.publish('/test/5', data);
   t.match((await parked).messages, [{ message_id: 6, data: 'shown' }], 'a poll that waits is not woken by the others');
   t.strictSame(idsOf((await frames.next()).value ?? []), [6], 'nor a stream');
@@ -119,7 +120,7 @@ t.test('what a filter says may change, and is asked anew', async (t) => {
   isOpen = true;
   t.strictSame(await ask(), [1]);
   const parked = poll(url, { '/a': 1 });
-  await until(() => bus.dispatcher.counts.cursors === 1, 'it waits');
+  await until(() => internalsOf(bus).dispatcher.counts.cursors === 1, 'it waits');
   bus.registerClientMessageFilter('/a', ({ data }) => data !== 2);
   await bus.publish('/a', 2);
   await bus.publish('/a', 3);
@@ -136,7 +137,7 @@ t.test('a message is not decided on for each client, and not changed by a filter
   });
   bus.registerClientMessageFilter('/a', ({ channel, data }) => channel === '/a' && data === 'as it was');
   const polls = Array.from({ length: 50 }, (_, i) => poll(url, { '/a': 0 }, { client: `client ${i}` }));
-  await until(() => bus.dispatcher.counts.cursors === 50, 'all wait');
+  await until(() => internalsOf(bus).dispatcher.counts.cursors === 50, 'all wait');
   await bus.publish('/a', 'as it was');
   for (const { messages } of await Promise.all(polls)) t.match(messages, [{ channel: '/a', data: 'as it was' }]);
   t.ok(calls <= 5, `${calls} calls for 50 clients`);

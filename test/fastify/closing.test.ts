@@ -3,6 +3,7 @@ import { connect } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import Fastify from 'fastify';
 import t, { type Test } from 'tap';
+import { internalsOf } from '../../src/bus/internals.js';
 import postbus, { type PostbusOptions } from '../../src/fastify/index.js';
 import { openBus } from '../helpers/bus.js';
 import { createDatabase } from '../helpers/database.js';
@@ -20,7 +21,8 @@ async function open(t: Test, options: Partial<PostbusOptions> = {}) {
   t.teardown(() => app.close());
   const url = await app.listen({ port: 0, host: '127.0.0.1' });
   await until(() => bus.isConnected, 'the bus listens');
-  const cursors = (count: number) => until(() => bus.dispatcher.counts.cursors === count, `${count} cursors`);
+  const cursors = (count: number) =>
+    until(() => internalsOf(bus).dispatcher.counts.cursors === count, `${count} cursors`);
   return { app, bus, url, pool, cursors };
 }
 
@@ -66,7 +68,7 @@ t.test(
     t.ok((await seconds(app.close())) < 10);
     for (const { status, text } of await Promise.all(polls)) t.strictSame([status, text], [200, '[]']);
     for (const all of await Promise.all(streams)) t.strictSame(all, [[], []], 'the first frame and the last');
-    t.equal(bus.dispatcher.counts.cursors, 0);
+    t.equal(internalsOf(bus).dispatcher.counts.cursors, 0);
     t.notOk(await isOpen());
     t.equal(await bus.publish('/a', 1), 1, 'the bus is not closed with it');
   },
@@ -128,7 +130,7 @@ t.test(
     // At once: the database still holds up the query that the bus waits for.
     for (const answer of await Promise.all([...parked, reading, ...early])) isClosed(answer);
     for (const all of await Promise.all(streamed)) t.strictSame(all, [[], []], 'the first frame and the last');
-    t.equal(bus.dispatcher.counts.cursors, 0);
+    t.equal(internalsOf(bus).dispatcher.counts.cursors, 0);
     await lock.query('commit');
     lock.release();
     await closing;
@@ -139,7 +141,7 @@ t.test(
         503,
       );
     }
-    t.equal(bus.dispatcher.counts.cursors, 0);
+    t.equal(internalsOf(bus).dispatcher.counts.cursors, 0);
     await subscriber.unsubscribe();
     t.ok((await seconds(app.close())) < 10);
   },
@@ -180,6 +182,6 @@ t.test('app.close() at any moment, with polls coming in', async (t) => {
     t.ok((await seconds(app.close())) < 10);
     isOver = true;
     await Promise.all(clients);
-    t.equal(bus.dispatcher.counts.cursors, 0);
+    t.equal(internalsOf(bus).dispatcher.counts.cursors, 0);
   }
 });

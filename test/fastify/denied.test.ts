@@ -1,4 +1,5 @@
 import t from 'tap';
+import { internalsOf } from '../../src/bus/internals.js';
 import { openBus } from '../helpers/bus.js';
 import { createDatabase } from '../helpers/database.js';
 import { form, send } from '../helpers/http.js';
@@ -70,9 +71,9 @@ t.test('a stream is told with its first frame', async (t) => {
 });
 
 t.test('a poll that waits is not answered because of a bad name, and is told with what it is answered', async (t) => {
-  await until(() => bus.dispatcher.counts.cursors === 0, 'the stream before has ended');
+  await until(() => internalsOf(bus).dispatcher.counts.cursors === 0, 'the stream before has ended');
   const waiting = poll(url, { '/slow': null, __bad: 0 }, { client: 'waits' });
-  await until(() => bus.dispatcher.counts.cursors === 1, 'it waits');
+  await until(() => internalsOf(bus).dispatcher.counts.cursors === 1, 'it waits');
   await bus.publish('/slow', 1);
   t.match((await waiting).messages, [{ channel: '/slow' }, denied({ __bad: 'bad_channel' })]);
   const { url: hasty } = await listen(t, { bus, longPollingInterval: 100 });

@@ -1,5 +1,6 @@
 import Fastify, { type FastifyInstance } from 'fastify';
 import t, { type Test } from 'tap';
+import { internalsOf } from '../../src/bus/internals.js';
 import postbus, { type PostbusOptions } from '../../src/fastify/index.js';
 import { openBus } from '../helpers/bus.js';
 import { createDatabase } from '../helpers/database.js';
@@ -38,7 +39,7 @@ t.test('what an administrator sees', async (t) => {
   await bus.subscribe('/busy', () => {});
   await bus.subscribe(null, () => {});
   const polls = ['one', 'two'].map((client) => poll(`${url}/bus`, { '/busy': 5, '/quiet': 0 }, { client }));
-  await until(() => bus.dispatcher.counts.cursors === 6, 'all wait');
+  await until(() => internalsOf(bus).dispatcher.counts.cursors === 6, 'all wait');
 
   const ask = async () => (await fetch(`${url}/bus${path}`, { headers: asAdmin })).json();
   await until(async () => {

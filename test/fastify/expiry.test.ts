@@ -1,4 +1,5 @@
 import t from 'tap';
+import { internalsOf } from '../../src/bus/internals.js';
 import { openBus } from '../helpers/bus.js';
 import { createDatabase } from '../helpers/database.js';
 import { type Mode, PollingClient } from '../helpers/polling-client.js';
@@ -56,9 +57,9 @@ t.test('those that wait are not disturbed; those that come back from long ago st
   const parked = poll(url, { '/a': 3 });
   const frames = stream(url, { '/a': 3 }, { client: 'stream' });
   t.strictSame((await frames.next()).value, []);
-  await until(() => bus.dispatcher.counts.cursors === 2, 'both wait');
+  await until(() => internalsOf(bus).dispatcher.counts.cursors === 2, 'both wait');
   await bus.reset();
-  t.equal(bus.dispatcher.counts.cursors, 2, 'both still wait');
+  t.equal(internalsOf(bus).dispatcher.counts.cursors, 2, 'both still wait');
   const old = await poll(url, { '/a': 1 }, { client: 'old', dlp: true });
   t.strictSame(old.messages, [], 'nothing is left');
   t.equal(await bus.publish('/a', 4), 4);

@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import t, { type Test } from 'tap';
+import { internalsOf } from '../../src/bus/internals.js';
 import type { PostbusOptions } from '../../src/fastify/index.js';
 import { openBus } from '../helpers/bus.js';
 import { createDatabase } from '../helpers/database.js';
@@ -10,7 +11,8 @@ async function open(t: Test, options: Partial<PostbusOptions> = {}) {
   const { url: database } = await createDatabase(t);
   const bus = openBus(t, database);
   const { url } = await listen(t, { bus, ...options });
-  const waiting = (count: number) => until(() => bus.dispatcher.counts.cursors === count, `${count} polls wait`);
+  const waiting = (count: number) =>
+    until(() => internalsOf(bus).dispatcher.counts.cursors === count, `${count} polls wait`);
   return { bus, url, waiting };
 }
 

@@ -3,6 +3,7 @@ import { connect } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { FastifyInstance } from 'fastify';
 import t, { type Test } from 'tap';
+import { internalsOf } from '../../src/bus/internals.js';
 import type { PostbusOptions } from '../../src/fastify/index.js';
 import { openBus } from '../helpers/bus.js';
 import { createDatabase } from '../helpers/database.js';
@@ -14,7 +15,8 @@ async function open(t: Test, options: Partial<PostbusOptions> = {}, prepare?: (a
   const bus = openBus(t, database);
   const { app, url } = await listen(t, { bus, ...options }, prepare);
   await until(() => bus.isConnected, 'the bus listens');
-  const cursors = (count: number) => until(() => bus.dispatcher.counts.cursors === count, `${count} cursors`);
+  const cursors = (count: number) =>
+    until(() => internalsOf(bus).dispatcher.counts.cursors === count, `${count} cursors`);
   return { app, bus, url, pool, cursors };
 }
 
@@ -89,7 +91,7 @@ t.test('a client that hangs up while its backlog is read', async (t) => {
   await lock.query('commit');
   lock.release();
   t.equal(await bus.publish('/a', 1), 1);
-  t.equal(bus.dispatcher.counts.cursors, 0);
+  t.equal(internalsOf(bus).dispatcher.counts.cursors, 0);
 });
 
 t.test('a client that hangs up while its lookups are under way', async (t) => {
@@ -117,7 +119,7 @@ t.test('a client that hangs up while its lookups are under way', async (t) => {
   await cursors(1);
   await bus.publish('/a', 1);
   t.equal((await live).messages.length, 1);
-  t.equal(bus.dispatcher.counts.cursors, 0);
+  t.equal(internalsOf(bus).dispatcher.counts.cursors, 0);
 });
 
 t.test('a client that hangs up halfway through its request', async (t) => {
@@ -180,7 +182,7 @@ for (const hook of ['onRequest', 'preValidation', 'preHandler'] as const) {
     letGo();
     await held;
     await bus.lastId('/a');
-    t.equal(bus.dispatcher.counts.cursors, 0, 'nothing waits for nobody');
+    t.equal(internalsOf(bus).dispatcher.counts.cursors, 0, 'nothing waits for nobody');
     t.strictSame(calls, []);
     await endsSoon(app);
   });

@@ -3,6 +3,7 @@ import http2 from 'node:http2';
 import { connect } from 'node:net';
 import Fastify from 'fastify';
 import t, { type Test } from 'tap';
+import { internalsOf } from '../../src/bus/internals.js';
 import postbus, { type PostbusOptions } from '../../src/fastify/index.js';
 import { openBus } from '../helpers/bus.js';
 import { createDatabase } from '../helpers/database.js';
@@ -14,7 +15,8 @@ async function openConnectedBus(t: Test) {
   const bus = openBus(t, url);
   await bus.connect();
   await until(() => bus.isConnected, 'the bus listens');
-  const cursors = (count: number) => until(() => bus.dispatcher.counts.cursors === count, `${count} cursors`);
+  const cursors = (count: number) =>
+    until(() => internalsOf(bus).dispatcher.counts.cursors === count, `${count} cursors`);
   return { bus, cursors };
 }
 
@@ -91,7 +93,7 @@ t.test('polls end in their order, each at its own interval, though others are an
   t.strictSame(ended.slice(0, 2).sort(), ['0 with news', '2 with news']);
   t.strictSame(ended.slice(2), ['1', '3', '4']);
   await poll(url, { '/b': 0 });
-  t.equal(bus.dispatcher.counts.cursors, 0, 'and one that comes after all have ended');
+  t.equal(internalsOf(bus).dispatcher.counts.cursors, 0, 'and one that comes after all have ended');
 });
 
 async function openHttp2(t: Test, options: PostbusOptions) {
@@ -161,6 +163,6 @@ t.test('HTTP/2', async (t) => {
     letGo();
     await held;
     await bus.lastId('/a');
-    t.equal(bus.dispatcher.counts.cursors, 0);
+    t.equal(internalsOf(bus).dispatcher.counts.cursors, 0);
   });
 });

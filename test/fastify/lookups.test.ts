@@ -1,4 +1,5 @@
 import t from 'tap';
+import { internalsOf } from '../../src/bus/internals.js';
 import type { PostbusOptions } from '../../src/fastify/index.js';
 import { openBus } from '../helpers/bus.js';
 import { createDatabase } from '../helpers/database.js';
@@ -56,7 +57,7 @@ for (const name of ['userIdLookup', 'groupIdsLookup', 'siteIdLookup'] as const) 
         t.match(JSON.parse(text), { code: 'POSTBUS_LOOKUP_FAILED', error: 'Internal Server Error' });
         t.notMatch(text, new RegExp(`${secret}|everybody`));
       }
-      t.equal(bus.dispatcher.counts.cursors, 0);
+      t.equal(internalsOf(bus).dispatcher.counts.cursors, 0);
     };
     await refused('throws', boom);
     await refused('rejects', async () => boom());

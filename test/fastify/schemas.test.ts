@@ -1,5 +1,6 @@
 import pg from 'pg';
 import t from 'tap';
+import { internalsOf } from '../../src/bus/internals.js';
 import { openBus } from '../helpers/bus.js';
 import { createDatabase } from '../helpers/database.js';
 import { listen, poll } from '../helpers/server.js';
@@ -19,10 +20,10 @@ t.test('buses in schemas of any name serve polls side by side, each its own mess
   };
   const nodes = await Promise.all(schemas.map(start));
   // All at the same position: what one took from another would pass for its own.
-  const before = nodes.map(({ bus }) => bus.dispatcher.counts.cursors);
+  const before = nodes.map(({ bus }) => internalsOf(bus).dispatcher.counts.cursors);
   const parked = nodes.map(({ server }) => poll(server, { '/a': 0 }));
   await until(
-    () => nodes.every(({ bus }, i) => bus.dispatcher.counts.cursors === (before[i] ?? 0) + 1),
+    () => nodes.every(({ bus }, i) => internalsOf(bus).dispatcher.counts.cursors === (before[i] ?? 0) + 1),
     'all polls wait',
   );
   for (const { name, schema } of nodes) await query(`select ${name}.publish('/a', to_jsonb($1::text))`, [schema]);

@@ -5,6 +5,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { connect as connectSecurely } from 'node:tls';
 import Fastify, { type FastifyInstance } from 'fastify';
 import t, { type Test } from 'tap';
+import { internalsOf } from '../../src/bus/internals.js';
 import { MessageBusClient } from '../../src/client/index.js';
 import postbus from '../../src/fastify/index.js';
 import { createMemoryBus } from '../../src/memory/index.js';
@@ -35,7 +36,7 @@ t.test('app.close() does not wait for the connection that fetch opens after a cl
   const heard: unknown[] = [];
   client.subscribe('/a', (data) => heard.push(data));
   client.start();
-  await until(() => bus.dispatcher.counts.cursors === 1, 'the client polls');
+  await until(() => internalsOf(bus).dispatcher.counts.cursors === 1, 'the client polls');
   await bus.publish('/a', 1);
   await until(() => heard.length === 1, 'it heard');
   client.stop();
@@ -135,6 +136,6 @@ t.test('app.close() ends sessions of HTTP/2, idle ones and those of polls that w
   const polling = connectSession(`http://127.0.0.1:${port}`);
   const headers = { ':method': 'POST', ':path': '/message-bus/h2/poll', 'content-type': 'application/json' };
   polling.request(headers).end('{"/h2":0}').resume();
-  await until(() => bus.dispatcher.counts.cursors === 1, 'the poll waits');
+  await until(() => internalsOf(bus).dispatcher.counts.cursors === 1, 'the poll waits');
   await closesSoon(t, app);
 });

@@ -1,4 +1,5 @@
 import t from 'tap';
+import { internalsOf } from '../../src/bus/internals.js';
 import { openBus } from '../helpers/bus.js';
 import { createDatabase } from '../helpers/database.js';
 import { form, send } from '../helpers/http.js';
@@ -69,7 +70,7 @@ t.test('whatever sites and channels are called, each site gets what is its own, 
     t.strictSame(heard[place]?.sort(), wanted, 'by subscription');
   }
 
-  const cursors = bus.dispatcher.counts.cursors;
+  const cursors = internalsOf(bus).dispatcher.counts.cursors;
   const streamed = places.map(async (_, place) => {
     const messages: WireMessage[] = [];
     for await (const frame of stream(url, from(1), as(place))) {
@@ -78,7 +79,10 @@ t.test('whatever sites and channels are called, each site gets what is its own, 
     }
     return told(messages.filter(({ data }) => data !== 'end'));
   });
-  await until(() => bus.dispatcher.counts.cursors === cursors + places.length * channels.length, 'the streams wait');
+  await until(
+    () => internalsOf(bus).dispatcher.counts.cursors === cursors + places.length * channels.length,
+    'the streams wait',
+  );
   await publishAll('second');
   // One more message: what a stream should not have got would be in its place.
   for (const siteId of places) await bus.publish('/a', 'end', { siteId });

@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import t, { type Test } from 'tap';
+import { internalsOf } from '../../src/bus/internals.js';
 import type { PostbusOptions } from '../../src/fastify/index.js';
 import { openBus } from '../helpers/bus.js';
 import { createDatabase } from '../helpers/database.js';
@@ -145,7 +146,7 @@ t.test('a client that reads nothing has one page of a stream in memory, and dela
   const quick = stream(url, { '/b': 19 }, { client: 'quick' });
   t.strictSame(idsIn(await framesUntil(quick, isAt('/b', 20)), '/b'), [20]);
   await quick.return();
-  await until(() => bus.dispatcher.counts.cursors === 0, 'it ends at the interval');
+  await until(() => internalsOf(bus).dispatcher.counts.cursors === 0, 'it ends at the interval');
   let text = '';
   socket.setEncoding('latin1').on('data', (part: string) => {
     text += part;
@@ -181,6 +182,6 @@ t.test('a newer poll, and the end of the server, end a stream between its pages'
     const rest: WireMessage[][] = [];
     for await (const frame of older) rest.push(frame);
     t.equal(rest.at(-1)?.length, 0, 'it ends with []');
-    t.equal(bus.dispatcher.counts.cursors, 0);
+    t.equal(internalsOf(bus).dispatcher.counts.cursors, 0);
   }
 });

@@ -1,5 +1,6 @@
 import type { FastifyRequest } from 'fastify';
 import t, { type Test } from 'tap';
+import { internalsOf } from '../../src/bus/internals.js';
 import { openBus } from '../helpers/bus.js';
 import { createDatabase } from '../helpers/database.js';
 import { listen, poll, stream, type WireMessage } from '../helpers/server.js';
@@ -84,7 +85,7 @@ for (const isAsync of [false, true]) {
       }
       return ids(seen.filter((message) => message.channel === '/a'));
     });
-    await until(() => bus.dispatcher.counts.cursors === 2 * readers.length, 'the streams wait');
+    await until(() => internalsOf(bus).dispatcher.counts.cursors === 2 * readers.length, 'the streams wait');
     for (const [i, to] of audiences.entries()) await bus.publish('/a', i, to);
     await bus.publish('/end', 0);
     for (const [i, reader] of readers.entries()) {
@@ -102,11 +103,11 @@ for (const isAsync of [false, true]) {
     for (const reader of readers) {
       const from = await bus.lastId('/a');
       const answer = poll(url, { '/a': from }, as(reader));
-      await until(() => bus.dispatcher.counts.cursors === 1, 'the poll waits');
+      await until(() => internalsOf(bus).dispatcher.counts.cursors === 1, 'the poll waits');
       const [hidden, shown] = [false, true].map((is) => audiences.filter((to) => sees(reader, to) === is));
       for (const to of hidden ?? []) await bus.publish('/a', 'hidden', to);
       await bus.publish('/elsewhere', 1);
-      t.equal(bus.dispatcher.counts.cursors, 1, 'not woken by what it may not see');
+      t.equal(internalsOf(bus).dispatcher.counts.cursors, 1, 'not woken by what it may not see');
       await bus.publish('/a', 'shown', shown?.[0]);
       t.strictSame(
         (await answer).messages.map((message) => message.data),
@@ -119,7 +120,7 @@ for (const isAsync of [false, true]) {
 t.test('a transaction that publishes to several audiences tells each its part, in order', async (t) => {
   const { bus, url, query } = await open(t, false);
   const answers = readers.slice(2).map((reader) => poll(url, { '/a': 0 }, as(reader)));
-  await until(() => bus.dispatcher.counts.cursors === answers.length, 'the polls wait');
+  await until(() => internalsOf(bus).dispatcher.counts.cursors === answers.length, 'the polls wait');
   const list = audiences.map(({ userIds, groupIds, clientIds }, i) => ({
     channel: '/a',
     data: i,
@@ -142,7 +143,7 @@ t.test('a client is moved on past what it may not see, and by no more', async (t
   await bus.publish('/a', 2, { userIds: ['eve'] });
   t.strictSame((await poll(url, { '/a': 0, '/b': 0 }, me)).messages, [status(2)], 'even when there is nothing else');
   const answer = poll(url, { '/a': 2 }, me);
-  await until(() => bus.dispatcher.counts.cursors === 1, 'the poll waits');
+  await until(() => internalsOf(bus).dispatcher.counts.cursors === 1, 'the poll waits');
   await bus.publish('/a', 3, { userIds: ['eve'] });
   await bus.publish('/a', 4, { userIds: [7] });
   t.strictSame(ids((await answer).messages), [4]);
@@ -170,13 +171,13 @@ for (const isAsync of [false, true]) {
       return messages.map((message) => message.data).sort();
     };
     const polls = ['one', 'two', undefined].map((site) => ask(site));
-    await until(() => bus.dispatcher.counts.cursors === 6, 'all wait');
+    await until(() => internalsOf(bus).dispatcher.counts.cursors === 6, 'all wait');
     await bus.publish('/a', 'to two', { siteId: 'two' });
     t.strictSame(await polls[1], ['to two']);
-    t.equal(bus.dispatcher.counts.cursors, 4, 'the others were not woken');
+    t.equal(internalsOf(bus).dispatcher.counts.cursors, 4, 'the others were not woken');
     await bus.publish('/a', 'to none');
     t.strictSame(await polls[2], ['to none']);
-    t.equal(bus.dispatcher.counts.cursors, 2);
+    t.equal(internalsOf(bus).dispatcher.counts.cursors, 2);
     await bus.publish('/global/a', 'to all', { siteId: 'two' });
     t.strictSame(await polls[0], ['to all']);
     t.strictSame(await ask('one', true), ['to all']);

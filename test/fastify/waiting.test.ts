@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import pg from 'pg';
 import t, { type Test } from 'tap';
+import { internalsOf } from '../../src/bus/internals.js';
 import type { PostbusOptions } from '../../src/fastify/index.js';
 import { openBus } from '../helpers/bus.js';
 import { createDatabase } from '../helpers/database.js';
@@ -17,7 +18,8 @@ async function open(t: Test, options: Partial<PostbusOptions> = {}) {
   t.teardown(() => pool.end());
   const { url } = await listen(t, { bus, ...options });
   await until(() => bus.isConnected, 'the bus listens');
-  const parked = (count: number) => until(() => bus.dispatcher.counts.cursors === count, `${count} polls wait`);
+  const parked = (count: number) =>
+    until(() => internalsOf(bus).dispatcher.counts.cursors === count, `${count} polls wait`);
   const text = async (channels: object, headers = {}, client = 'x') =>
     (
       await send(`${url}/message-bus/${client}/poll`, {
@@ -39,7 +41,7 @@ t.test('a long poll waits for a message', async (t) => {
   t.equal(status, 200);
   t.strictSame(messages, [{ global_id: 1, message_id: 1, channel: '/b', data: 'x' }]);
   t.equal(headers.get('content-type'), 'application/json; charset=utf-8');
-  t.equal(bus.dispatcher.counts.cursors, 0);
+  t.equal(internalsOf(bus).dispatcher.counts.cursors, 0);
 });
 
 t.test('a long poll that is woken is answered with all that its channels got in one transaction', async (t) => {
@@ -59,7 +61,7 @@ t.test('a long poll without news ends with [] at the interval', async (t) => {
   const start = performance.now();
   t.equal(await text({ '/a': 0 }, { 'dont-chunk': 'true' }), '[]');
   t.ok(performance.now() - start > 90, 'not before');
-  t.equal(bus.dispatcher.counts.cursors, 0);
+  t.equal(internalsOf(bus).dispatcher.counts.cursors, 0);
 });
 
 t.test('a long poll with news, or at -1, is answered at once', async (t) => {
@@ -75,7 +77,7 @@ t.test('an empty id waits from now on', async (t) => {
   await bus.publish('/a', 'before');
   const answer = poll(url, { '/a': '' });
   // Registered is not yet parked: the id is looked up first.
-  await until(() => bus.dispatcher.busiest(1)[0]?.lastId === 1, 'it knows from where on');
+  await until(() => internalsOf(bus).dispatcher.busiest(1)[0]?.lastId === 1, 'it knows from where on');
   await bus.publish('/a', 'after');
   t.strictSame(
     (await answer).messages.map((message) => message.data),
@@ -128,7 +130,7 @@ t.test('a stream', async (t) => {
     t.equal(frames.slice(1, -2).join('').replaceAll('][', ','), `[${live.join(',')}]`);
     t.strictSame(frames.slice(-2), ends);
   }
-  t.equal(bus.dispatcher.counts.cursors, 0);
+  t.equal(internalsOf(bus).dispatcher.counts.cursors, 0);
 });
 
 t.test('a stream at -1 begins with the status', async (t) => {

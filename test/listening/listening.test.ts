@@ -1,5 +1,6 @@
 import pg from 'pg';
 import t, { type Test } from 'tap';
+import { internalsOf } from '../../src/bus/internals.js';
 import { openBus } from '../helpers/bus.js';
 import { createDatabase, type TestDatabase } from '../helpers/database.js';
 import { createRole } from '../helpers/role.js';
@@ -132,7 +133,7 @@ t.test('payloads of any size', async (t) => {
       // With the quotes of JSON, so many bytes: é is two.
       const data = size === 1 ? '' : `é${'x'.repeat(size - 4)}`;
       const polled = poll(url, { '/a': id }, { client: 'polling' });
-      await until(() => bus.dispatcher.counts.cursors === 3, 'all wait');
+      await until(() => internalsOf(bus).dispatcher.counts.cursors === 3, 'all wait');
       await publish(data);
       id++;
       const expected: Partial<WireMessage>[] = [{ message_id: id, data }];

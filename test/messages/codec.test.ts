@@ -1,4 +1,5 @@
 import t, { type Test } from 'tap';
+import { internalsOf } from '../../src/bus/internals.js';
 import { type Codec, createBus } from '../../src/index.js';
 import { openBus } from '../helpers/bus.js';
 import { createDatabase } from '../helpers/database.js';
@@ -52,7 +53,7 @@ t.test('polls are sent the encoded JSON, without a call of the codec; filters se
   const { url } = await listen(t, { bus });
   await until(() => bus.isConnected, 'it listens');
   const parked = poll(url, { '/a': 0 });
-  await until(() => bus.dispatcher.counts.cursors === 1, 'it waits');
+  await until(() => internalsOf(bus).dispatcher.counts.cursors === 1, 'it waits');
   await bus.publish('/a', 7n);
   const message = [{ global_id: 1, message_id: 1, channel: '/a', data: { big: '7' } }];
   t.strictSame((await parked).messages, message);

@@ -2,6 +2,7 @@ import { connect } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import pg from 'pg';
 import t, { type Test } from 'tap';
+import { internalsOf } from '../../src/bus/internals.js';
 import { openBus } from '../helpers/bus.js';
 import { createDatabase, type TestDatabase } from '../helpers/database.js';
 import { form, send } from '../helpers/http.js';
@@ -73,7 +74,7 @@ t.test('ids run backwards on a stream under concurrent publishers', async (t) =>
   const { database, bus, url } = await open(t);
   const channels = ['/a', '/b'];
   const received = numbers(3).map((number) => readStream(url, { '/a': 0, '/b': 0 }, 800, `stream${number}`));
-  await until(() => bus.dispatcher.counts.cursors === 6, 'the streams wait');
+  await until(() => internalsOf(bus).dispatcher.counts.cursors === 6, 'the streams wait');
   await publishConcurrently(database, channels, 8, 100);
   for (const messages of await Promise.all(received)) {
     for (const channel of channels) {
@@ -111,7 +112,7 @@ t.test('a payload over 8000 bytes raises, but is stored', async (t) => {
   await bus.subscribe('/a', (message) => received.push(message.data));
   const polled = poll(url, { '/a': 0 });
   const streamed = readStream(url, { '/a': 0 }, 2);
-  await until(() => bus.dispatcher.counts.cursors === 3, 'all wait');
+  await until(() => internalsOf(bus).dispatcher.counts.cursors === 3, 'all wait');
 
   const [row] = await database.query(`select message_bus.publish('/a', to_jsonb($1::text)) as id`, [data]);
   t.strictSame(row, { id: '1' }, 'acknowledged in SQL');
@@ -135,7 +136,7 @@ t.test('messages published while the listener reconnects are lost', async (t) =>
   await bus.subscribe('/a', (message) => received.push(message.data), { lastId: 0 });
   const polled = poll(url, { '/a': 1 });
   const streamed = readStream(url, { '/a': 1 }, 3);
-  await until(() => bus.dispatcher.counts.cursors === 3 && received.length === 1, 'all wait');
+  await until(() => internalsOf(bus).dispatcher.counts.cursors === 3 && received.length === 1, 'all wait');
 
   // Connections that are there go on, no other comes about: the listener stays away until it is let in again.
   const admin = new pg.Client(process.env.POSTBUS_TEST_URL);
@@ -189,18 +190,22 @@ t.test('one slow reader stalls the process', async (t) => {
   );
   const frames = stream(url, { '/a': 0 });
   await frames.next();
-  await until(() => bus.dispatcher.counts.cursors === 2, 'both wait');
+  await until(() => internalsOf(bus).dispatcher.counts.cursors === 2, 'both wait');
 
   const data = 'x'.repeat(500_000);
   let published = 0;
-  while (bus.dispatcher.counts.cursors === 2 && published < 100) {
+  while (internalsOf(bus).dispatcher.counts.cursors === 2 && published < 100) {
     const id = await bus.publish('/a', data);
     published++;
     // The other one has it before the next one is published.
     const { value } = await frames.next();
     t.match(value, [{ message_id: id }]);
   }
-  t.equal(bus.dispatcher.counts.cursors, 1, `it is cut off when the system takes no more (${published} messages)`);
+  t.equal(
+    internalsOf(bus).dispatcher.counts.cursors,
+    1,
+    `it is cut off when the system takes no more (${published} messages)`,
+  );
   await bus.publish('/a', 'after');
   t.match((await frames.next()).value, [{ data: 'after' }]);
   await frames.return();
@@ -234,7 +239,7 @@ t.test('destroy in one process deafens all the others', async (t) => {
   await staying.bus.subscribe('/a', (message) => received.push(message.data));
   await leaving.bus.subscribe('/a', () => {});
   const polled = poll(staying.url, { '/a': 0 });
-  await until(() => staying.bus.dispatcher.counts.cursors === 2, 'the poll waits');
+  await until(() => internalsOf(staying.bus).dispatcher.counts.cursors === 2, 'the poll waits');
 
   await leaving.bus.close();
   await database.query(`select message_bus.publish('/a', '"one"')`);

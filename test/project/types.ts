@@ -41,6 +41,10 @@ export async function buses(app: FastifyInstance, bus: Bus): Promise<void> {
   expectType<Bus>()(createBus());
   // @ts-expect-error: the type itself must be able to fail
   expectType<Bus>()(1);
+  // @ts-expect-error: what is internal is not shown
+  bus.dispatcher;
+  // @ts-expect-error: what is internal is not shown
+  bus.clientFilters;
   createBus({ connectionString: 'postgres://…', schema: 'bus', logger: app.log });
   createBus({ logger: { warn: () => {}, error: () => {} } });
   // As it comes from the environment

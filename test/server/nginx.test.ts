@@ -1,5 +1,6 @@
 import { connect } from 'node:net';
 import t, { type Test } from 'tap';
+import { internalsOf } from '../../src/bus/internals.js';
 import { openBus } from '../helpers/bus.js';
 import { createDatabase } from '../helpers/database.js';
 import { json } from '../helpers/http.js';
@@ -19,7 +20,8 @@ async function open(t: Test) {
     app.get('/message-bus/host', (request) => `${request.headers.host} ${request.headers['x-forwarded-for']}`);
   });
   const url = await startNginx(t, upstream);
-  const waiting = (count: number) => until(() => bus.dispatcher.counts.cursors === count, `${count} polls wait`);
+  const waiting = (count: number) =>
+    until(() => internalsOf(bus).dispatcher.counts.cursors === count, `${count} polls wait`);
   return { bus, url, waiting, connections: () => connections };
 }
 
@@ -82,7 +84,7 @@ t.test('a stream that is not read is cut off, and does not pile up in nginx', { 
   await waiting(1);
   const data = 'x'.repeat(1_000_000);
   let published = 0;
-  for (; bus.dispatcher.counts.cursors > 0 && published < 60; published++) await bus.publish('/a', data);
+  for (; internalsOf(bus).dispatcher.counts.cursors > 0 && published < 60; published++) await bus.publish('/a', data);
   t.ok(published < 60, `after ${published} MB`);
 });
 
@@ -125,7 +127,7 @@ t.test(
         lines.replace('client_body_timeout 10s', 'client_body_timeout 1s').replace('connections 100', 'connections 3'),
     });
     const waiting = Array.from({ length: 3 }, (_, i) => poll(url, { '/a': 0 }, { client: `c${i}` }));
-    await until(() => bus.dispatcher.counts.cursors === 3, 'three wait');
+    await until(() => internalsOf(bus).dispatcher.counts.cursors === 3, 'three wait');
     const over = await fetch(`${url}/message-bus/over/poll`, { method: 'POST', headers: json, body: '{"/a":0}' });
     t.equal(over.status, 429);
     await bus.publish('/a', 1);

@@ -1,4 +1,5 @@
 import type { Test } from 'tap';
+import { internalsOf } from '../../../src/bus/internals.js';
 import type { Bus, Message } from '../../../src/index.js';
 import { poll, listen as serve } from '../../helpers/server.js';
 import { until } from '../../helpers/until.js';
@@ -171,7 +172,7 @@ export function publishing(t: Test, open: OpenHost): void {
     const { bus } = await listen(t, open);
     const { url } = await serve(t, { bus });
     const parked = poll(url, { '/a': 0 });
-    await until(() => bus.dispatcher.counts.cursors === 1, 'it waits');
+    await until(() => internalsOf(bus).dispatcher.counts.cursors === 1, 'it waits');
     await bus.publish('/a', { n: 1 });
     t.match((await parked).messages, [{ global_id: 1, message_id: 1, channel: '/a', data: { n: 1 } }]);
   });
