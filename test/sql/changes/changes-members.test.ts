@@ -91,8 +91,32 @@ t.test('a schema in which nothing may be made, and partitions of others: the mis
     const grants = hint.replace('Call it after: ', '');
     await database.query(grants);
     await call();
-    // Only owners of the partitions drop triggers.
-    await database.query(`select message_bus.stop_publishing_changes('bare.parts')`);
+    const made = () =>
+      database.query(
+        `select from pg_trigger where tgrelid in ('bare.parts'::regclass, 'bare.part'::regclass) union all select from pg_proc where proname like 'parts\\_%'`,
+      );
+    t.equal((await made()).length, 7);
+    await call();
+    t.equal((await made()).length, 7, 'what was made is replaced');
+    await client.query(`select message_bus.stop_publishing_changes('bare.parts')`);
+    t.equal((await made()).length, 0, 'nothing is left, on the partition of another owner neither');
+
+    // The function of a partition that was taken out stays, so the triggers have to go one by one.
+    await database.query(`create table bare.out partition of bare.parts for values in ('b')`);
+    await database.query(`grant trigger on bare.out to ${member.role}`);
+    await call();
+    await database.query('alter table bare.parts detach partition bare.out');
+    const stop = () => client.query(`select message_bus.stop_publishing_changes('bare.parts')`);
+    for (const refused of [call, stop])
+      await t.rejects(refused(), {
+        code: 'PB006',
+        message: /^table: bare.parts has partitions with triggers of bare.parts_changes\(\) that only their owners/,
+        hint: new RegExp(`grant .*${other.role}.* to ${member.role};$`),
+      });
+    t.equal((await made()).length, 7, 'nothing is half done');
+    await database.query(`grant ${other.role} to ${member.role}`);
+    await stop();
+    t.equal((await made()).length, 1, 'the function is that of bare.out now');
   }
 });
 
