@@ -116,3 +116,37 @@ t.test('calls with literals and untyped parameters stand for one publish alone',
   // By name alone, as people write grants.
   t.equal(await value(`select 'message_bus.publish'::regproc::text`), 'message_bus.publish');
 });
+
+t.test('ids refuses a string that looks like an array, and names the way out', async (t) => {
+  const { url } = await createDatabase(t);
+  const { value } = await openSession(t, url);
+  for (const call of [
+    `'{42,43}'`,
+    `'{42}'::text`,
+    `' {a, "b c"} '::varchar`,
+    `variadic '{"{1,2}"}'::text[]`,
+    `'{}'`,
+    `'{"7"}'`,
+  ])
+    await t.rejects(
+      value(`select message_bus.ids(${call})`),
+      {
+        code: 'PB002',
+        message: /^ids: .*is one string that looks like an array$/,
+        hint: /ids\(variadic '\{42,43\}'::text\[\]\)/,
+      },
+      call,
+    );
+  await t.rejects(value('select message_bus.ids($1)', [[42, 43]]), { code: 'PB002', message: /looks like an array/ });
+  t.strictSame(await value(`select message_bus.ids(variadic '{42,43}'::text[])`), ['42', '43']);
+  for (const [call, list] of [
+    [`'{a'`, ['{a']],
+    [`'a{1,2}'`, ['a{1,2}']],
+    [`'{red}'`, ['{red}']],
+    [`'{6F9619FF-8B86-D011-B42D-00C04FC964FF}'`, ['{6F9619FF-8B86-D011-B42D-00C04FC964FF}']],
+    [`'{"a": 1, "b": 2}'`, ['{"a": 1, "b": 2}']],
+    [`'{42}', '{43}'`, ['{42}', '{43}']],
+    [`'{"tenant": 1}'::text`, ['{"tenant": 1}']],
+  ] as const)
+    t.strictSame(await value(`select message_bus.ids(${call})`), list, call);
+});
