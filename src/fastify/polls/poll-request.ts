@@ -6,7 +6,7 @@ import { errors } from '../../foundation/errors.js';
 export interface PollRequest {
   /** Position by channel: an id, -1 from now on, -2 the last message …; null from now on without a status. */
   channels: Map<string, number | null>;
-  /** Number of the request, counted up by the client; 0 where it does not count. */
+  /** Number of the request, counted up by the client; 0 if it does not count. */
   sequence: number;
   /** Channels that are left out, with the reason; undefined if there are none. */
   denied?: Map<string, DenialReason>;
@@ -65,7 +65,8 @@ function collect(entries: Iterable<[string, unknown]>, maxChannels: number): Pol
   const request: PollRequest = { channels: new Map(), sequence: 0 };
   for (const [name, value] of entries) {
     if (name === '__seq') {
-      request.sequence = toSequence(value);
+      // One that is no number counts as none, as in the original: it must not silence the channels of a page.
+      request.sequence = toInteger(value) ?? 0;
       continue;
     }
     const reason = !isChannel(name)
@@ -84,13 +85,6 @@ function collect(entries: Iterable<[string, unknown]>, maxChannels: number): Pol
 /** A value that is no id counts as -1: its client is told the last id of the channel, and has an id from then on. */
 function toPosition(value: unknown): number | null {
   return value === null || value === '' ? null : (toInteger(value) ?? -1);
-}
-
-function toSequence(value: unknown): number {
-  if (value === null || value === '') return 0;
-  const sequence = toInteger(value);
-  if (sequence !== undefined) return sequence;
-  throw new errors.BAD_ID('__seq', typeof value === 'object' ? 'an object' : JSON.stringify(value).slice(0, 100));
 }
 
 function toInteger(value: unknown): number | undefined {
