@@ -39,7 +39,8 @@ begin
     elsif exists (select from pg_trigger t join pg_class r on r.oid = t.tgrelid where t.tgfoid = f.function
         and (t.tgrelid = "table" or t.tgrelid in (select r.relid from pg_partition_tree("table") r))) then
       raise exception using errcode = 'PB006',
-        message = format('table: %s has partitions with triggers of %s that only their owners may drop', "table", f.function),
+        message = format('table: %s has partitions with triggers of %s that only their owners may drop', "table",
+          f.function),
         hint = format('Call it as a superuser; or after: grant %s to %I;', f.owners, current_user);
     end if;
   end loop;

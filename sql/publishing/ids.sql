@@ -15,10 +15,12 @@ begin
   if cardinality(result) = 0 or array_position(result, null) is not null then
     raise exception using errcode = 'PB002', message = 'ids: must be at least one id, none of them null',
       hint = 'Null in place of a list of ids would publish to everyone: say so, by leaving the list out.';
-  elsif cardinality(ids) = 1 and kind.typcategory = 'S' and result[1] collate "C" ~ '^\s*\{([^{}]*,[^{}]*|\s*"?-?[0-9]*"?\s*)\}\s*$'
+  elsif cardinality(ids) = 1 and kind.typcategory = 'S'
+    and result[1] collate "C" ~ '^\s*\{([^{}]*,[^{}]*|\s*"?-?[0-9]*"?\s*)\}\s*$'
     and result[1] collate "C" !~ '^\s*\{\s*"[^"]*"\s*:' then
     -- Nobody has that for an id, so it would reach nobody. Uuids in braces and objects of JSON may be ids.
-    raise exception using errcode = 'PB002', message = format('ids: %s is one string that looks like an array', left(result[1], 300)),
+    raise exception using errcode = 'PB002',
+      message = format('ids: %s is one string that looks like an array', left(result[1], 300)),
       hint = 'For the ids in an array, say: ids(variadic ''{42,43}''::text[]).';
   elsif not (kind.typcategory in ('S', 'E', 'N') or 'uuid'::regtype in (kind.oid, kind.typbasetype))
     or kind.typcategory = 'N' and exists (select from unnest(result) i where i collate "C" !~ '^-?[0-9]+$') then
