@@ -54,3 +54,28 @@ t.test('every relative link of a page in the package leads to a file in the pack
   }
   t.ok(count > 100, 'links were found');
 });
+
+t.test('every file and folder of the repository that the documentation names is there', (t) => {
+  let count = 0;
+  // What was once, and what is yet to be written.
+  const others = ['CHANGELOG.md', 'CONTRIBUTING.md'];
+  for (const page of pages.filter((each) => !others.includes(each))) {
+    const named = readFileSync(new URL(page, root), 'utf8').matchAll(
+      /(?<![\w./@-])(?:src|sql|test|bench|scripts|migrations|demo|examples|docs)\/[\w./-]*\w/g,
+    );
+    for (const [path] of named) {
+      count++;
+      t.ok(existsSync(new URL(path, root)), `${page}: ${path}`);
+    }
+  }
+  t.ok(count > 100, 'paths were found');
+  t.end();
+});
+
+t.test('the first lines of an example show how to run it', (t) => {
+  for (const path of [...files].filter((each) => /^examples\/.*(?<!\.md)$/.test(each))) {
+    const [first, second] = readFileSync(new URL(path, root), 'utf8').split('\n');
+    t.match(`${first}\n${second}`, posix.basename(path), path);
+  }
+  t.end();
+});
