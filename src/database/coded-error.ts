@@ -52,6 +52,7 @@ function translate(error: unknown, schema: string): Error {
       // Of pg itself, before it has asked.
       if (/password must be a string/.test(message)) return new errors.BAD_CREDENTIALS('it wants a password');
       if (isUntrusted(error)) return new errors.NO_SERVER(`${message} (${trustHint})`);
+      if (/does not support SSL connections/.test(message)) return new errors.NO_SERVER(`${message} (${noTlsHint})`);
       if (isUnreachable(error)) return new errors.NO_SERVER(message);
       return isLoss(error) ? new errors.CONNECTION_LOST(message) : error;
     case '28P01':
@@ -148,6 +149,8 @@ const tlsFailure = /CERT|^ERR_(SSL|TLS)_|^UNABLE_TO_|^EPROTO$/;
 const untrusted = /^(UNABLE_TO_|SELF_SIGNED_|DEPTH_ZERO_|CERT_|ERR_TLS_CERT_)/;
 const trustHint =
   'TLS does not trust the server: name the file of its CA in the connection string, sslrootcert=/path/ca.pem, and the host that is in its certificate';
+const noTlsHint =
+  'turn on ssl in the settings of Postgres; or, if the network between is safe, say sslmode=disable in the connection string';
 
 function isUntrusted(error: unknown): boolean {
   if (error instanceof AggregateError) return error.errors.some(isUntrusted);

@@ -41,6 +41,7 @@ function checkFiles(connectionString: string, option: Option): void {
     try {
       files[parameter] = readFileSync(path, 'utf8');
     } catch (error) {
+      if (parameter === 'sslrootcert' && path === 'system') throw new errors.BAD_OPTION(option, systemHint);
       throw new errors.BAD_OPTION(option, `names a file in ${parameter} that cannot be read (${reasonOf(error)})`);
     }
     try {
@@ -50,6 +51,10 @@ function checkFiles(connectionString: string, option: Option): void {
     }
   }
   const { sslcert: cert, sslkey: key } = files;
+  if ((cert === undefined) !== (key === undefined)) {
+    const [given, missing] = cert === undefined ? ['sslkey', 'sslcert'] : ['sslcert', 'sslkey'];
+    throw new errors.BAD_OPTION(option, `has ${given} without ${missing}: TLS needs both files to show a certificate`);
+  }
   try {
     // Do they belong together?
     if (cert !== undefined && key !== undefined) createSecureContext({ cert, key });
@@ -57,6 +62,9 @@ function checkFiles(connectionString: string, option: Option): void {
     throw new errors.BAD_OPTION(option, `names sslcert and sslkey that TLS does not take (${reasonOf(error)})`);
   }
 }
+
+const systemHint =
+  'has sslrootcert=system, which only libpq knows. Leave it out: sslmode=verify-full trusts the CAs of Node, and those in the file that NODE_EXTRA_CA_CERTS names';
 
 /** TLS would leave out what is empty or no certificate, and then trust no server, or show it none. */
 const checks = {

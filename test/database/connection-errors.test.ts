@@ -1,4 +1,6 @@
+import { generateKeyPairSync } from 'node:crypto';
 import { type AddressInfo, createServer } from 'node:net';
+import { rootCertificates } from 'node:tls';
 import pg from 'pg';
 import t, { type Test } from 'tap';
 import { codedError } from '../../src/database/coded-error.js';
@@ -116,7 +118,7 @@ t.test('no password where one is wanted', async (t) => {
 
 t.test('a server without TLS, where it is asked for', async (t) => {
   const { url } = await createDatabase(t);
-  const message = /not support SSL.*the connection string/;
+  const message = /not support SSL.*turn on ssl .*sslmode=disable in the connection string/;
   await expectEach(t, `${url}?sslmode=verify-full`, { code: 'POSTBUS_NO_SERVER', message });
 });
 
@@ -148,6 +150,8 @@ t.test('files of TLS that cannot be used are told of when the bus is made, witho
   const folder = t.testdir({
     'no.pem': 'nonsense',
     'empty.pem': '',
+    'sound.pem': String(rootCertificates[0]),
+    'key.pem': generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey.export({ type: 'pkcs8', format: 'pem' }),
     'ca.pem': '-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n',
   });
   const cases: Record<string, RegExp> = {
@@ -162,6 +166,11 @@ t.test('files of TLS that cannot be used are told of when the bus is made, witho
     [`sslcert=${folder}/empty.pem`]: /in sslcert that TLS does not take/,
     [`sslkey=${folder}/no.pem`]: /in sslkey that TLS does not take/,
     [`sslkey=${folder}/empty.pem`]: /in sslkey that TLS does not take/,
+    [`sslmode=verify-full&sslcert=${folder}/sound.pem`]: /has sslcert without sslkey/,
+    [`sslcert=${folder}/sound.pem&sslkey=`]: /has sslcert without sslkey/,
+    [`sslkey=${folder}/key.pem`]: /has sslkey without sslcert/,
+    'sslmode=verify-full&sslrootcert=system':
+      /sslrootcert=system, which only libpq knows. Leave it out.*NODE_EXTRA_CA_CERTS/,
     'sslmode=verify-ca&uselibpqcompat=true': /verify-ca, which needs .* sslrootcert=/,
   };
   for (const [query, message] of Object.entries(cases)) {
