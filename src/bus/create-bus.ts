@@ -1,7 +1,7 @@
 import { PooledPostgres } from '../database/pooled-postgres.js';
 import { errors } from '../foundation/errors.js';
 import { checkLogger } from '../foundation/logger.js';
-import { OnceAMinute } from '../foundation/throttled-log.js';
+import { ThrottledLog } from '../foundation/throttled-log.js';
 import type { Bus } from './bus.js';
 import { busKeys } from './known-options.js';
 import type { BusOptions } from './options.js';
@@ -18,12 +18,12 @@ export function createBus<Channels extends object = Record<string, unknown>>(opt
   busKeys.check(options);
   const logger = checkLogger(options.logger);
   // In an outage all of them break. Coded: what pg says has the whole connection hanging from it.
-  const broken = new OnceAMinute<Error>((count, error) =>
+  const broken = new ThrottledLog<Error>((count, error) =>
     logger.warn(
       { err: new errors.CONNECTION_LOST(error.message), count },
       'idle database connections broke; the pool replaces them',
     ),
   );
-  const postgres = new PooledPostgres(options, (error) => broken.note(error));
+  const postgres = new PooledPostgres(options, (error) => broken.report(error));
   return new PostgresBus<Channels>(options, postgres);
 }

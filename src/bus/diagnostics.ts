@@ -2,7 +2,7 @@ import type { Database } from '../database/database.js';
 import type { Dispatcher } from '../delivery/dispatcher.js';
 import { isPostbusError } from '../foundation/errors.js';
 import type { Meter } from '../foundation/meter.js';
-import type { Notifications } from '../listening/listening.js';
+import type { Listening } from '../listening/listening.js';
 import type { Settings } from './options.js';
 
 export interface Rate {
@@ -62,7 +62,7 @@ export interface DiagnosedParts {
   dispatcher: Dispatcher;
   /** The name of this node. */
   node: string;
-  notifications: Notifications;
+  listening: Listening;
   published: Meter;
   isOff: boolean;
 }
@@ -70,15 +70,15 @@ export interface DiagnosedParts {
 const busiest = 20;
 
 export async function diagnose(parts: DiagnosedParts): Promise<Diagnostics> {
-  const { database, dispatcher, node, notifications, published, isOff } = parts;
+  const { database, dispatcher, node, listening, published, isOff } = parts;
   const { channels, cursors } = dispatcher.counts;
   return {
     node,
     uptime: Math.floor(process.uptime()),
     memory: process.memoryUsage.rss(),
-    otherNodes: notifications.otherNodes(),
-    listener: { isOff, isConnected: notifications.isConnected, ...notifications.history },
-    rates: { published: published.read(), received: notifications.received.read() },
+    otherNodes: listening.otherNodes(),
+    listener: { isOff, isConnected: listening.isConnected, ...listening.snapshot },
+    rates: { published: published.read(), received: listening.received.read() },
     channels: { followed: channels, waiting: cursors, busiest: dispatcher.busiest(busiest) },
     backlogs: await readBacklogs(database),
   };

@@ -19,10 +19,10 @@ import {
 import { errors } from '../foundation/errors.js';
 import { checkLogger, type Logger } from '../foundation/logger.js';
 import { Meter } from '../foundation/meter.js';
-import { OnceAMinuteByCode } from '../foundation/throttled-log.js';
+import { ThrottledLogByCode } from '../foundation/throttled-log.js';
 import { publishTrace } from '../foundation/trace.js';
 import { BusEventEmitter, type BusEvents } from '../listening/events.js';
-import { Notifications } from '../listening/listening.js';
+import { Listening } from '../listening/listening.js';
 import { ClientFilters, type ClientMessageFilter } from '../messages/client-filters.js';
 import { type Codec, checkCodec, encode } from '../messages/codec.js';
 import type { Message, StoredMessage } from '../messages/message.js';
@@ -58,14 +58,14 @@ export class PostgresBus<Channels extends object> implements Bus<Channels> {
   readonly #database: Database;
   readonly #reader: Reader;
   readonly #publisher: Publisher;
-  readonly #notifications: Notifications;
+  readonly #listening: Listening;
   readonly #readiness: Readiness;
   readonly #logger: Logger;
   readonly #events: BusEventEmitter;
   readonly #codec: Codec | undefined;
   readonly #schemas: Schemas | undefined;
   /** Of thousands of channels, in an outage. */
-  readonly #readFailures = new OnceAMinuteByCode<string>((err, count, what) =>
+  readonly #readFailures = new ThrottledLogByCode<string>((err, count, what) =>
     this.#logger.warn({ err, count }, `${what} failed; it is tried again`),
   );
   readonly #subscriptions = new Set<CallbackSubscription>();
@@ -93,10 +93,10 @@ export class PostgresBus<Channels extends object> implements Bus<Channels> {
     this.#readiness = new Readiness(this.#database);
     this.#dispatcher = new Dispatcher({
       reader: this.#reader,
-      onTrouble: (what, error) => this.#readFailures.note(error, what),
-      onIdsWentBack: () => this.#notifications.doubt(),
+      onTrouble: (what, error) => this.#readFailures.report(error, what),
+      onIdsWentBack: () => this.#listening.doubt(),
     });
-    this.#notifications = new Notifications({
+    this.#listening = new Listening({
       database: this.#database,
       dispatcher: this.#dispatcher,
       logger: this.#logger,
@@ -118,23 +118,23 @@ export class PostgresBus<Channels extends object> implements Bus<Channels> {
 
   async connect(): Promise<void> {
     this.#checkOpen();
-    this.#notifications.start();
-    if (!this.#isOff) await this.#notifications.check();
+    this.#listening.start();
+    if (!this.#isOff) await this.#listening.check();
   }
 
   async check(): Promise<void> {
     this.#checkOpen();
     if (this.#isOff) throw new errors.OFF();
     await this.#readiness.check();
-    this.#notifications.checkHearing();
+    this.#listening.checkHearing();
   }
 
   get isConnected(): boolean {
-    return this.#notifications.isConnected;
+    return this.#listening.isConnected;
   }
 
   get outage(): unknown {
-    return this.#notifications.outage;
+    return this.#listening.outage;
   }
 
   get events(): EventEmitter<BusEvents> {
@@ -209,9 +209,9 @@ export class PostgresBus<Channels extends object> implements Bus<Channels> {
       codec: this.#codec,
       onGap: options.onGap,
       onEnd: (ended) => this.#subscriptions.delete(ended),
-      onReadFailed: (error) => this.#readFailures.note(error, 'reading for a subscriber'),
+      onReadFailed: (error) => this.#readFailures.report(error, 'reading for a subscriber'),
     });
-    this.#notifications.start();
+    this.#listening.start();
     this.#subscriptions.add(subscription);
     if (!this.#isOff) await subscription.start();
     return subscription;
@@ -308,7 +308,7 @@ export class PostgresBus<Channels extends object> implements Bus<Channels> {
     const isPublishingOff = checkFlag(options.disablePublish, 'disablePublish') ?? true;
     this.#isOff = true;
     this.#isPublishingOff = isPublishingOff;
-    this.#notifications.pause();
+    this.#listening.pause();
   }
 
   on(): void {
@@ -316,7 +316,7 @@ export class PostgresBus<Channels extends object> implements Bus<Channels> {
     if (!this.#isOff) return;
     this.#isOff = false;
     this.#isPublishingOff = false;
-    this.#notifications.resume();
+    this.#listening.resume();
     for (const subscription of this.#subscriptions) subscription.begin();
   }
 
@@ -330,7 +330,7 @@ export class PostgresBus<Channels extends object> implements Bus<Channels> {
       database: this.#database,
       dispatcher: this.#dispatcher,
       node: this.#node,
-      notifications: this.#notifications,
+      listening: this.#listening,
       published: this.#published,
       isOff: this.#isOff,
     });
@@ -344,7 +344,7 @@ export class PostgresBus<Channels extends object> implements Bus<Channels> {
   async #close(): Promise<void> {
     for (const subscription of [...this.#subscriptions]) subscription.end();
     this.#dispatcher.close();
-    await Promise.all([this.#notifications.close(), this.#publisher.drain(drainMs)]);
+    await Promise.all([this.#listening.close(), this.#publisher.drain(drainMs)]);
     await this.#database.close();
   }
 

@@ -1,7 +1,7 @@
 /** Has messages for its cursors. */
 export interface Flushable {
   /** Hands messages to at most so many cursors; returns whether some are still without. */
-  flushSome(most: number): boolean;
+  flushSome(max: number): boolean;
 }
 
 // That many cursors are served before other work of the process has its turn: a write costs microseconds, thousands of them

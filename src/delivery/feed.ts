@@ -130,8 +130,8 @@ export class Feed {
    * Hands what was dispatched to at most so many cursors; returns whether some are still without. What is dispatched
    * meanwhile gathers for the next round.
    */
-  flushSome(most: number): boolean {
-    for (let calls = 0; calls < most; calls++) {
+  flushSome(max: number): boolean {
+    for (let calls = 0; calls < max; calls++) {
       this.#round ??= this.#nextRound();
       if (this.#round === undefined) return false;
       const { cursors, batch, after, lastId } = this.#round;

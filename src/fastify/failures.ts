@@ -1,21 +1,21 @@
 import { STATUS_CODES } from 'node:http';
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
 import { errors, isPostbusError } from '../foundation/errors.js';
-import { OnceAMinuteByCode } from '../foundation/throttled-log.js';
+import { ThrottledLogByCode } from '../foundation/throttled-log.js';
 import { checkHeaders } from './extra-headers.js';
 import type { ErrorReply, PostbusOptions } from './options.js';
 
 /** Answers polls that fail: as onError wants it, or else in the standard way. */
 export function createErrorHandler(onError: PostbusOptions['onError']) {
   // An outage of the database fails the polls of all clients, again and again.
-  const failures = new OnceAMinuteByCode<FastifyRequest>((err, count, request) =>
+  const failures = new ThrottledLogByCode<FastifyRequest>((err, count, request) =>
     request.log.error(isPostbusError(err) ? { err, count } : { err }, 'a poll failed'),
   );
   return async (error: FastifyError, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> => {
     // An earlier hook may have failed, before those of the plugin had their turn.
     reply.header('x-content-type-options', 'nosniff');
     // Whoever turned the bus off knows that it is.
-    if (statusOf(error) >= 500 && !isKnown(error)) failures.note(error, request);
+    if (statusOf(error) >= 500 && !isKnown(error)) failures.report(error, request);
     if (onError) {
       try {
         const own = await onError(request, error);

@@ -80,10 +80,10 @@ export function checkFlag(value: unknown, argument: string): boolean | undefined
 }
 
 /** An option of an interface of ours. */
-export function checkWholeNumber(least: number, value: unknown, otherwise: number, name: string): number {
-  const number = value ?? otherwise;
-  if (typeof number !== 'number' || !Number.isInteger(number) || number < least || number > 2_147_483_647) {
-    throw new errors.BAD_OPTION(name, `must be a whole number from ${least} to 2147483647`);
+export function checkWholeNumber(min: number, value: unknown, fallback: number, name: string): number {
+  const number = value ?? fallback;
+  if (typeof number !== 'number' || !Number.isInteger(number) || number < min || number > 2_147_483_647) {
+    throw new errors.BAD_OPTION(name, `must be a whole number from ${min} to 2147483647`);
   }
   return number;
 }

@@ -14,7 +14,7 @@ export interface KeepaliveOptions {
   onSendFailed: (error: unknown) => void;
 }
 
-export const patience = 3;
+export const missedBeatsAllowed = 3;
 
 /** What takes longer is not lost yet: then the connection is asked. */
 const roundTripMs = 1_000;
@@ -81,7 +81,7 @@ export class Keepalive {
   }
 
   #tick(): void {
-    if (this.#unheard === patience) {
+    if (this.#unheard === missedBeatsAllowed) {
       this.stop();
       this.options.onMissed();
     } else {

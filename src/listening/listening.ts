@@ -4,17 +4,17 @@ import type { Dispatcher } from '../delivery/dispatcher.js';
 import { errors, isPostbusError } from '../foundation/errors.js';
 import type { Logger } from '../foundation/logger.js';
 import { Meter } from '../foundation/meter.js';
-import { OnceAMinute } from '../foundation/throttled-log.js';
+import { ThrottledLog } from '../foundation/throttled-log.js';
 import { noticeTrace } from '../foundation/trace.js';
 import type { BusEventEmitter } from './events.js';
-import { Keepalive, patience } from './keepalive.js';
+import { Keepalive, missedBeatsAllowed } from './keepalive.js';
 import { Listener } from './listener.js';
 import { Lookout } from './lookout.js';
 import { NotifyQueue } from './notify-queue.js';
 import { parsePayload } from './payload.js';
 import { Peers } from './peers.js';
 
-export interface NotificationsOptions {
+export interface ListeningOptions {
   database: Database;
   dispatcher: Dispatcher;
   logger: Logger;
@@ -31,13 +31,13 @@ export interface NotificationsOptions {
  * What NOTIFY brings in: listens for it, verifies it and hands it to the dispatcher. Knows whether anything comes in, by
  * the connection and by the signs of life that it sends itself.
  */
-export class Notifications {
+export class Listening {
   #listener: Listener | undefined;
   readonly #keepalive: Keepalive;
   readonly #queue: NotifyQueue;
   readonly #lookout: Lookout;
-  readonly #forgeries: OnceAMinute;
-  readonly #malformed: OnceAMinute;
+  readonly #forgeries: ThrottledLog;
+  readonly #malformed: ThrottledLog;
   readonly received = new Meter();
   #key: Uint8Array | undefined;
   /** Whether a connection listens; what others still bring in is ignored. */
@@ -51,15 +51,15 @@ export class Notifications {
   #connections = 0;
   readonly #peers: Peers;
 
-  constructor(private readonly options: NotificationsOptions) {
+  constructor(private readonly options: ListeningOptions) {
     const { database, logger, keepaliveInterval } = options;
     this.#queue = new NotifyQueue(database, logger);
     this.#lookout = new Lookout({ database, dispatcher: options.dispatcher, onChanged: (error) => this.#drop(error) });
-    this.#peers = new Peers(options.node, patience * keepaliveInterval);
-    this.#forgeries = new OnceAMinute((count) =>
+    this.#peers = new Peers(options.node, missedBeatsAllowed * keepaliveInterval);
+    this.#forgeries = new ThrottledLog((count) =>
       logger.warn({ count }, 'ignored notifications that are not from this bus'),
     );
-    this.#malformed = new OnceAMinute((count) =>
+    this.#malformed = new ThrottledLog((count) =>
       logger.warn({ count }, 'ignored notifications that are signed but make no sense; is a node newer than this one?'),
     );
     this.#keepalive = new Keepalive({
@@ -68,9 +68,9 @@ export class Notifications {
         this.#peers.forgetSilent();
         return this.#sendBeat(beat);
       },
-      onHeard: () => this.#areBack(),
+      onHeard: () => this.#recovered(),
       onLost: () => this.#giveUp(new errors.POOLER()),
-      onMissed: () => this.#giveUp(new errors.DEAF(patience * keepaliveInterval)),
+      onMissed: () => this.#giveUp(new errors.DEAF(missedBeatsAllowed * keepaliveInterval)),
       onSendFailed: (err) => logger.warn({ err }, 'could not send a keepalive'),
     });
   }
@@ -93,7 +93,7 @@ export class Notifications {
     throw isPostbusError(this.#outage) && !isLoss ? this.#outage : new errors.NOT_LISTENING();
   }
 
-  get history() {
+  get snapshot() {
     const { keepaliveInterval } = this.options;
     return { connections: this.#connections, keepaliveInterval, heardItselfAt: this.#peers.heardItselfAt };
   }
@@ -116,7 +116,7 @@ export class Notifications {
     const listener = this.#listener;
     this.#listener = undefined;
     this.#closing = Promise.all([this.#closing, listener?.close()]);
-    this.#areLost(new errors.OFF());
+    this.#lost(new errors.OFF());
   }
 
   resume(): void {
@@ -155,7 +155,7 @@ export class Notifications {
         this.#keepalive.start(() => connection.ask());
         this.options.whileListening.start();
       }),
-      onDisconnected: ifCurrent((error) => this.#areLost(codedError(error, this.options.database.schema))),
+      onDisconnected: ifCurrent((error) => this.#lost(codedError(error, this.options.database.schema))),
     });
     this.#listener = listener;
     listener.start();
@@ -191,13 +191,13 @@ export class Notifications {
     const beginning = dispatcher.beginAnew(seenAt).then(() => {
       if (this.#beginning !== beginning) return;
       this.#beginning = undefined;
-      if (this.#keepalive.isHeard) this.#areBack();
+      if (this.#keepalive.isHeard) this.#recovered();
     });
     this.#beginning = beginning;
   }
 
   #drop(error: Error): void {
-    this.#areLost(error);
+    this.#lost(error);
     this.#listener?.drop(error);
   }
 
@@ -215,7 +215,7 @@ export class Notifications {
     }
   }
 
-  #areBack(): void {
+  #recovered(): void {
     if (this.#beginning || this.isConnected) return;
     this.options.dispatcher.connected();
     // Logged at the level of the outage, so that whoever reads of that reads of its end. off() is none.
@@ -227,7 +227,7 @@ export class Notifications {
     this.options.events.tell('connected');
   }
 
-  #areLost(error: unknown): void {
+  #lost(error: unknown): void {
     this.options.dispatcher.disconnected();
     this.#isListening = false;
     this.#lookout.stop();
@@ -243,7 +243,7 @@ export class Notifications {
 
   /** Another connection may do better. What this one should have brought is read now. */
   #giveUp(error: Error): void {
-    this.#areLost(error);
+    this.#lost(error);
     this.options.dispatcher.catchUp();
     this.#listener?.drop(error);
   }
@@ -253,10 +253,10 @@ export class Notifications {
     const content = this.#key && parsePayload(payload, this.#key);
     if (content === undefined) {
       if (noticeTrace.isOn) noticeTrace.tell({ event: 'ignored', reason: 'forged' });
-      this.#forgeries.note();
+      this.#forgeries.report();
     } else if (content === 'malformed') {
       if (noticeTrace.isOn) noticeTrace.tell({ event: 'ignored', reason: 'malformed' });
-      this.#malformed.note();
+      this.#malformed.report();
       this.#lookout.miss();
     } else if (Array.isArray(content)) {
       this.received.mark(content.length);

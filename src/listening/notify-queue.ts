@@ -1,7 +1,7 @@
 import type { Database } from '../database/database.js';
 import { errors } from '../foundation/errors.js';
 import type { Logger } from '../foundation/logger.js';
-import { OnceAMinute } from '../foundation/throttled-log.js';
+import { ThrottledLog } from '../foundation/throttled-log.js';
 
 /** A session that may keep the queue from being emptied. */
 interface Suspect {
@@ -41,20 +41,20 @@ const lookForSuspects = `
  */
 export class NotifyQueue {
   #timer: NodeJS.Timeout | undefined;
-  readonly #warnings: OnceAMinute<number>;
+  readonly #warnings: ThrottledLog<number>;
 
   constructor(
     private readonly database: Database,
     private readonly logger: Logger,
   ) {
-    this.#warnings = new OnceAMinute((_count, usage) => void this.#warn(usage));
+    this.#warnings = new ThrottledLog((_count, usage) => void this.#warn(usage));
   }
 
   /** `usage`: the share of the queue that is filled, from 0 to 1. While it is high, we ask every few seconds. */
   observe(usage: number): void {
     this.stop();
     if (usage < maxUsage) return;
-    this.#warnings.note(usage);
+    this.#warnings.report(usage);
     this.#timer = setTimeout(() => this.#ask(), checkAgainMs).unref();
   }
 

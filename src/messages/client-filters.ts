@@ -1,7 +1,7 @@
 import { checkChannel } from '../foundation/checks.js';
 import { errors } from '../foundation/errors.js';
 import type { Logger } from '../foundation/logger.js';
-import { OnceAMinute } from '../foundation/throttled-log.js';
+import { ThrottledLog } from '../foundation/throttled-log.js';
 import type { Codec } from './codec.js';
 import { Batch } from './frame.js';
 import type { Message, StoredMessage } from './message.js';
@@ -14,7 +14,7 @@ interface Registered {
   filter: ClientMessageFilter<never>;
   /** What the last failure was; the log has it once a minute. */
   error: unknown;
-  failures: OnceAMinute;
+  failures: ThrottledLog;
 }
 
 /** The filters of bus.registerClientMessageFilter(). All whose prefix the channel has must let a message pass. */
@@ -35,7 +35,7 @@ export class ClientFilters {
       prefix,
       filter,
       error: undefined,
-      failures: new OnceAMinute((count) =>
+      failures: new ThrottledLog((count) =>
         this.logger.error(
           { err: registered.error, prefix, count },
           'a client message filter failed; it hid the message',
@@ -59,10 +59,10 @@ export class ClientFilters {
   }
 
   #passes(message: StoredMessage): boolean {
-    return this.#filters.every((each) => !message.channel.startsWith(each.prefix) || this.#isLetBy(each, message));
+    return this.#filters.every((each) => !message.channel.startsWith(each.prefix) || this.#passesFilter(each, message));
   }
 
-  #isLetBy(registered: Registered, message: StoredMessage): boolean {
+  #passesFilter(registered: Registered, message: StoredMessage): boolean {
     try {
       // A copy for each: what one filter does to it, no other sees.
       const answer: unknown = registered.filter(message.toMessage<never>(this.codec));
@@ -73,7 +73,7 @@ export class ClientFilters {
     } catch (error) {
       registered.error = error;
     }
-    registered.failures.note();
+    registered.failures.report();
     return false;
   }
 }

@@ -1,7 +1,7 @@
 import type { Database } from '../database/database.js';
 import { errors } from '../foundation/errors.js';
 import type { Logger } from '../foundation/logger.js';
-import { OnceAMinute } from '../foundation/throttled-log.js';
+import { ThrottledLog } from '../foundation/throttled-log.js';
 
 /** What relay() says of the part that this node has in it, see sql/relay/internal/relay.sql. */
 type Part = 'never' | 'off' | 'other' | 'idle' | 'busy';
@@ -13,8 +13,8 @@ const pauseAfterError = 500;
 
 /** Publishes what was put down for the nodes, where this is the one to do it. */
 export class Relay {
-  readonly #failures: OnceAMinute<unknown>;
-  readonly #refusals: OnceAMinute;
+  readonly #failures: ThrottledLog<unknown>;
+  readonly #refusals: ThrottledLog;
   #running: Promise<void> | undefined;
   #isWanted = false;
   #isAskedFor = false;
@@ -26,8 +26,10 @@ export class Relay {
     private readonly node: string,
     logger: Logger,
   ) {
-    this.#failures = new OnceAMinute((count, err) => logger.warn({ err, count }, 'could not relay; it is tried again'));
-    this.#refusals = new OnceAMinute((count) =>
+    this.#failures = new ThrottledLog((count, err) =>
+      logger.warn({ err, count }, 'could not relay; it is tried again'),
+    );
+    this.#refusals = new ThrottledLog((count) =>
       logger.error(
         { err: new errors.NOT_RELAYED(database.name('relay_refused')), count },
         'could not relay some messages',
@@ -67,11 +69,11 @@ export class Relay {
       // Asked twice, it publishes nothing twice: one that is still under way has the rows of its batch locked.
       const [row] = await this.database.read<{ part: Part; refused: number }>(text, [this.node]);
       const part = row?.part ?? 'never';
-      if (row && row.refused > 0) this.#refusals.note(undefined, row.refused);
+      if (row && row.refused > 0) this.#refusals.report(undefined, row.refused);
       // Where a look takes long, as dead rows pile up behind a transaction that is left open, it is to leave time for others.
       return part === 'busy' ? 0 : Math.max(pauses[part], 2 * (performance.now() - started));
     } catch (error) {
-      if (this.#isWanted) this.#failures.note(error);
+      if (this.#isWanted) this.#failures.report(error);
       return pauseAfterError;
     }
   }

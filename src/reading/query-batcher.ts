@@ -18,7 +18,7 @@ const maxSlowQueries = 4;
  * questions into one part of it. A query always starts after the questions that it answers: each sees every publish
  * acknowledged before it.
  */
-export class Gatherer<Question, Answer> {
+export class QueryBatcher<Question, Answer> {
   #waiting = new Map<string, Waiting<Question, Answer>>();
   #queries = 0;
   #slowQueries = 0;
@@ -28,7 +28,7 @@ export class Gatherer<Question, Answer> {
     /** Answers in the order of the questions. */
     private readonly query: (questions: readonly Question[]) => Promise<readonly Answer[]>,
     /** So many questions go into a query. */
-    private readonly most: number,
+    private readonly max: number,
   ) {}
 
   /** Questions with the same key are the same. */
@@ -60,7 +60,7 @@ export class Gatherer<Question, Answer> {
   async #start(): Promise<void> {
     const batch: Waiting<Question, Answer>[] = [];
     for (const [key, waiting] of this.#waiting) {
-      if (batch.length === this.most) break;
+      if (batch.length === this.max) break;
       batch.push(waiting);
       this.#waiting.delete(key);
     }

@@ -2,7 +2,7 @@ import type { Database } from '../database/database.js';
 import { readTrace } from '../foundation/trace.js';
 import { Batch } from '../messages/frame.js';
 import { StoredMessage, toTargets } from '../messages/message.js';
-import { Gatherer } from './query-batcher.js';
+import { QueryBatcher } from './query-batcher.js';
 import { traceRead } from './trace-read.js';
 
 /** The settings and the moment that an answer of the database is true of. */
@@ -87,10 +87,10 @@ const maxHeads = 1000;
 
 /** Reads the tables; what is asked in one turn goes into one query. */
 export class Reader {
-  readonly #pages = new Gatherer<Request, ChannelResult>((requests) => this.#readPages(requests), maxPages);
-  readonly #heads = new Gatherer<Channel, Head>((channels) => this.#readHeads(channels), maxHeads);
+  readonly #pages = new QueryBatcher<Request, ChannelResult>((requests) => this.#readPages(requests), maxPages);
+  readonly #heads = new QueryBatcher<Channel, Head>((channels) => this.#readHeads(channels), maxHeads);
 
-  readonly #places = new Gatherer<Seen, number | null>((seen) => this.#findPlaces(seen), maxHeads);
+  readonly #places = new QueryBatcher<Seen, number | null>((seen) => this.#findPlaces(seen), maxHeads);
 
   constructor(private readonly database: Database) {}
 

@@ -3,7 +3,7 @@ import Fastify, { type FastifyError, type FastifyInstance, type FastifyReply, ty
 import { createBus } from '../bus/create-bus.js';
 import postbus, { type PostbusOptions } from '../fastify/index.js';
 import { errors } from '../foundation/errors.js';
-import { OnceAMinuteByCode } from '../foundation/throttled-log.js';
+import { ThrottledLogByCode } from '../foundation/throttled-log.js';
 import { browserScript } from './browser-script.js';
 import { answerClientError, httpOptions, requestTimes } from './client-errors.js';
 import { letInPagesOf } from './cors.js';
@@ -75,13 +75,13 @@ function noSniff(reply: FastifyReply): FastifyReply {
 
 /** What the client did wrong, it is told; what went wrong here is for the log. */
 function createErrorHandler() {
-  const failures = new OnceAMinuteByCode<FastifyRequest>((err, count, request) =>
+  const failures = new ThrottledLogByCode<FastifyRequest>((err, count, request) =>
     request.log.error({ err, count }, 'a request failed'),
   );
   return (error: FastifyError, request: FastifyRequest, reply: FastifyReply): void => {
     let told = error;
     if ((error.statusCode ?? 500) >= 500) {
-      failures.note(error, request);
+      failures.report(error, request);
       told = new errors.NOT_NOW();
     }
     const statusCode = told.statusCode ?? 500;

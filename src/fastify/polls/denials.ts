@@ -1,16 +1,16 @@
 import type { FastifyBaseLogger } from 'fastify';
-import { OnceAMinute } from '../../foundation/throttled-log.js';
+import { ThrottledLog } from '../../foundation/throttled-log.js';
 import type { DenialReason } from './poll-request.js';
 
 const shownNames = 10;
 
 /** Logs channels that polls name and are not given, once a minute: a page with a wrong name polls again and again. */
 export function logDenials(log: FastifyBaseLogger): (denied: ReadonlyMap<string, DenialReason>) => void {
-  const denials = new OnceAMinute<ReadonlyMap<string, DenialReason>>((count, denied) => {
+  const denials = new ThrottledLog<ReadonlyMap<string, DenialReason>>((count, denied) => {
     const channels = Object.fromEntries(
       [...denied].slice(0, shownNames).map(([name, reason]) => [name.slice(0, 300), reason]),
     );
     log.warn({ channels, count }, 'a poll names channels that it is not given');
   });
-  return (denied) => denials.note(denied);
+  return (denied) => denials.report(denied);
 }

@@ -9,7 +9,7 @@ interface UnderWay {
   close(): void;
 }
 
-const patienceMs = 30_000;
+const stallTimeoutMs = 30_000;
 const graceMs = 500;
 
 /** Polls' answers, from the head of the request until the last byte has left or the client has hung up. */
@@ -24,7 +24,7 @@ export class OpenAnswers {
   #onEmpty = () => {};
 
   /** `patience`: ms after which a client that takes nothing of an answer that has ended is cut off. */
-  constructor(private readonly patience = patienceMs) {
+  constructor(private readonly patience = stallTimeoutMs) {
     this.#sweeper = setInterval(() => this.#sweep(), patience / 3).unref();
     const remove = (response: Response) => this.#remove(response);
     this.#onClose = function () {

@@ -8,10 +8,10 @@ export class TurnBudget {
   #isScheduled = false;
 
   constructor(
-    private readonly most: number,
+    private readonly max: number,
     private readonly hasRoom: () => boolean = () => true,
   ) {
-    this.#left = most;
+    this.#left = max;
   }
 
   /** At once, while there is room and something left of this turn's share. */
@@ -41,14 +41,14 @@ export class TurnBudget {
 
   #begin(): void {
     let done = 0;
-    for (const act of this.#waiting.slice(0, this.most)) {
+    for (const act of this.#waiting.slice(0, this.max)) {
       if (!this.hasRoom()) break;
       done++;
       act();
     }
     this.#waiting.splice(0, done);
     // What comes meanwhile goes behind those that wait already.
-    this.#left = this.#waiting.length > 0 ? 0 : this.most - done;
+    this.#left = this.#waiting.length > 0 ? 0 : this.max - done;
     if (done > 0) this.#schedule();
   }
 }

@@ -2,7 +2,7 @@ import cluster from 'node:cluster';
 import { onParentGone } from './parent-watch.js';
 
 /** How long a stop may take. */
-const patienceMs = 10_000;
+const stopTimeoutMs = 10_000;
 /** A Ctrl-C reaches this process from the terminal, and once more from npm where that started it. */
 const echoMs = 500;
 
@@ -25,7 +25,7 @@ export function listenForStopSignals(): StopSignals {
     resolve = settle;
   });
   const stopping = () => {
-    setTimeout(() => process.exit(1), patienceMs).unref();
+    setTimeout(() => process.exit(1), stopTimeoutMs).unref();
   };
   const onSignal = () => {
     if (requestedAt === undefined) {
