@@ -56,7 +56,7 @@ export interface Bus<Channels extends object = Record<string, unknown>> {
    * one process are sent in their order, many in one transaction if they come faster than the database answers; if one message is
    * refused, the others are published all the same. Resolves to 0, which is no message's id, while the bus is off.
    *
-   * @throws POSTBUS_TOO_LARGE if the data has more bytes than `maxDataSize`; POSTBUS_CONNECTION_LOST leaves open whether the message
+   * @throws POSTBUS_DATA_TOO_LARGE if the data has more bytes than `maxDataSize`; POSTBUS_CONNECTION_LOST leaves open whether the message
    * was published
    */
   publish<const Channel extends string>(
