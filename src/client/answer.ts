@@ -1,7 +1,7 @@
 import type { WireMessage } from './positions.js';
 
 // JSON has no raw line breaks inside its texts: a frame holds none that the protocol would have to write otherwise.
-const separator = '\r\n|\r\n';
+export const separator = '\r\n|\r\n';
 
 /**
  * The arrays of messages of an answer: one where it is JSON, one after the other where it is a stream. An error stands for what a
@@ -44,31 +44,29 @@ export async function* readAnswer(
   }
 }
 
-/** The messages of the frames of a stream that is there as a whole, as far as they make sense. */
+/** The messages of an answer that is there as a whole, stream or not, as far as they make sense. */
 export function messagesOf(text: string): WireMessage[] {
-  return text
-    .split(separator)
-    .slice(0, -1)
-    .flatMap((frame) => parse(frame)[0]);
+  return text.split(separator).flatMap((frame) => parse(frame)[0]);
 }
 
 /** The messages, and what is wrong with the rest. */
 function parse(json: string): [messages: WireMessage[], fault: Error | undefined] {
   let all: unknown;
+  let fault: Error | undefined;
   try {
     all = JSON.parse(json);
   } catch {
     // No array either.
   }
-  let isSound = true;
   const messages = (Array.isArray(all) ? all : [null]).filter((message) => {
     const { channel, message_id, data } = Object(message);
     // A client that took other values for its positions would be lost. Some servers send messages without ids.
     const ids =
       channel === '/__status' ? Object.values(Object(data)) : [typeof channel === 'string' && (message_id ?? 0)];
-    isSound &&= ids.every(Number.isSafeInteger);
+    if (!ids.every(Number.isSafeInteger))
+      fault = new Error(`the answer is not of a message bus: ${json.slice(0, 100)}`);
     // Of the places of a status, whoever takes it passes over those that are none.
     return ids.some(Number.isSafeInteger);
   });
-  return [messages, isSound ? undefined : new Error(`the answer is not of a message bus: ${json.slice(0, 100)}`)];
+  return [messages, fault];
 }

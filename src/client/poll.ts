@@ -144,7 +144,7 @@ export class Poll {
 
 /** The rest of its stream counts all the same. */
 function reportFrame(fault: Error): void {
-  console.warn('MessageBus: a part of a stream was left out.', fault);
+  console.warn('MessageBus: part of a stream was left out.', fault);
 }
 
 /** Without undefined values, which would be sent as the word "undefined". */

@@ -1,4 +1,5 @@
 import t, { type Test } from 'tap';
+import { viaAjax } from '../../src/client/page/ajax.js';
 import { never, RecordedClient } from '../helpers/recorded-client.js';
 import { until } from '../helpers/until.js';
 
@@ -98,7 +99,7 @@ t.test('a bad frame is left out of its stream, wherever it is, and the rest is d
       recorded.subscribe('/a', 0);
       await until(() => recorded.polls.length >= 2, 'it asks again');
       t.strictSame(recorded.data, [1, 2], wrong);
-      t.match(warnings, [['MessageBus: a part of a stream was left out.', { message: /not of a message bus/ }]]);
+      t.match(warnings, [['MessageBus: part of a stream was left out.', { message: /not of a message bus/ }]]);
     }
   }
 });
@@ -134,6 +135,24 @@ t.test('a stream may end with a line break', async (t) => {
     t.strictSame(warnings, []);
   }
 });
+
+t.test(
+  "a page's ajax may hand over a stream as a whole, though its last frame has no end, or a line break follows",
+  async (t) => {
+    for (const end of ['', '\r\n', '[]']) {
+      const answers = [frame(message(1, 1)) + frame(message(2, 2)) + end];
+      const recorded = new RecordedClient(t, 'http://127.0.0.1:1', {
+        fetch: viaAjax((options) => {
+          const answer = answers.shift();
+          if (answer !== undefined) options.success(answer);
+        }),
+      });
+      recorded.subscribe('/a', 0);
+      await until(() => recorded.polls.length >= 2, 'it asks again');
+      t.strictSame(recorded.data, [1, 2]);
+    }
+  },
+);
 
 t.test('a stream of bad frames alone is a failure', async (t) => {
   for (const wrong of bad.slice(0, 3)) {

@@ -1,3 +1,4 @@
+import { separator } from '../answer.js';
 import type { ClientSettings } from '../settings.js';
 
 /** Of an XMLHttpRequest, or of jQuery's own, all that is used. */
@@ -99,7 +100,7 @@ export function viaAjax(ajax: Ajax): ClientSettings['fetch'] {
         success(answer) {
           const text = typeof answer === 'string' ? answer : (JSON.stringify(answer) ?? '');
           // An adapter may not tell of progress.
-          if (stream || (chunked && text.includes('\r\n|\r\n'))) {
+          if (stream || text.includes(separator)) {
             send(text);
             stream?.close();
           } else {
