@@ -6,7 +6,8 @@ import type { Entry } from './publication.js';
 
 const maxAttempts = 15;
 
-// Somebody's trigger may say at once that it did not get a lock, and again and again.
+// A lock timeout can come back at once, and again and again, for example from a trigger of the application. So we pause
+// before the batch is sent again.
 const lockPauseMs = 50;
 
 /** Publishes batches, each in one transaction, and answers their callers. */
@@ -20,8 +21,9 @@ export class BatchSender {
   }
 
   /**
-   * A batch that Postgres refuses is sent again in halves, until the message at fault stands alone. Returns what was not
-   * published because others hold a lock; those callers still wait.
+   * Sends a batch. Resolves to the entries that were not published because another transaction holds a lock; their
+   * callers still wait. If Postgres refuses a batch, its halves are sent one after the other, until the message at
+   * fault stands alone and only its caller gets the error.
    */
   async send(batch: Entry[]): Promise<Entry[]> {
     if (batch.length === 0) return [];
@@ -40,7 +42,7 @@ export class BatchSender {
       if (batch.length > 1 && isRefusal(error)) {
         const half = batch.length >> 1;
         const left = await this.send(batch.slice(0, half));
-        // In their order: what follows does not overtake.
+        // If a lock stopped the first half, the second half is not sent either: its messages must not overtake.
         return left.length > 0 ? [...left, ...batch.slice(half)] : this.send(batch.slice(half));
       }
       for (const entry of batch) entry.reject(error);
@@ -48,7 +50,10 @@ export class BatchSender {
     }
   }
 
-  /** Sends no more, and answers the callers whose messages are under way: nobody will know any more. */
+  /**
+   * Sends no more batches, and rejects the callers of those under way with POSTBUS_CONNECTION_LOST: Postgres may still
+   * publish them, but this process will not learn of it.
+   */
   giveUp(): void {
     this.#isOver = true;
     const error = new errors.CONNECTION_LOST('the bus was closed before Postgres answered');
@@ -65,8 +70,9 @@ export class BatchSender {
           return (rows[0]?.ids ?? []).map(Number);
         } catch (error) {
           if (attempt === maxAttempts || this.#isOver || !isRetryable(error)) throw error;
-          // Undone by Postgres in favour of another transaction: nothing was published. The next one may meet it again,
-          // where the database's default isolation level is above read committed.
+          // Postgres rolled the batch back in favour of another transaction (deadlock or serialization failure), so
+          // nothing was published. The next attempt may meet that transaction again if the database's default isolation
+          // level is above read committed.
           await delay(Math.random() * 10 * attempt);
         }
       }

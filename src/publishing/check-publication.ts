@@ -11,7 +11,12 @@ import { errors } from '../foundation/errors.js';
 import type { Publication } from './publication.js';
 import { type PublishOptions, publishKeys } from './publish-options.js';
 
-/** Checks what publish() was given. */
+/**
+ * Checks the arguments of publish(); returns them as the message to send.
+ *
+ * @throws POSTBUS_BAD_CHANNEL, POSTBUS_BAD_DATA, POSTBUS_DATA_TOO_LARGE, POSTBUS_BAD_TARGETS, POSTBUS_BAD_SITE,
+ * POSTBUS_BAD_LIMIT or POSTBUS_BAD_OPTION, for the first argument that is wrong
+ */
 export function checkPublication(channel: string, data: unknown, options: PublishOptions): Publication {
   publishKeys.check(options);
   const checked = checkChannel(channel);

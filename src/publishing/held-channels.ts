@@ -4,8 +4,9 @@ import type { BatchSender } from './batch-sender.js';
 import { type Entry, takeBatch } from './publication.js';
 
 /**
- * Channels that another transaction has published to without having ended since, and what waits for them. Those that are
- * let go are sent at once; while there are none, one after the other waits for its lock, in case it is never free for long.
+ * The messages for held channels (channels whose row another transaction has locked), a queue for each channel.
+ * Channels whose lock has been released are sent first. If none has, we try one after the other with a lock timeout, so
+ * that a lock that is free only for moments is still caught.
  */
 export class HeldChannels {
   readonly #queues = new Map<string, Entry[]>();
@@ -21,7 +22,7 @@ export class HeldChannels {
     return this.#queues.size;
   }
 
-  /** Resolves when no channel is held any more. */
+  /** Resolves once no message waits here any more. Undefined while none does. */
   get sending(): Promise<void> | undefined {
     return this.#sending;
   }
@@ -30,7 +31,7 @@ export class HeldChannels {
     return this.#queues.has(entry.channelKey);
   }
 
-  /** Behind what waits for the same channel. */
+  /** Queues an entry, behind those that wait for the same channel. */
   add(entry: Entry): void {
     const queue = this.#queues.get(entry.channelKey);
     if (queue) queue.push(entry);
@@ -38,7 +39,7 @@ export class HeldChannels {
     this.#sending ??= this.#sendAll();
   }
 
-  /** Lets go of all that waits. */
+  /** Empties the queues. Returns all entries that waited in them or are under way. */
   takeAll(): Entry[] {
     const entries = [this.#inHand, ...this.#queues.values()].flat();
     this.#queues.clear();
@@ -46,8 +47,10 @@ export class HeldChannels {
   }
 
   /**
-   * The keys of the channels that somebody holds; of all where Postgres does not tell: then each is tried on its own.
-   * @throws POSTBUS_NO_PERMISSION where the role lacks the right to ask.
+   * Resolves to the keys of those channels of `entries` whose row another transaction has locked. If Postgres cannot
+   * tell, resolves to the keys of all of them, so that each channel is tried on its own.
+   *
+   * @throws POSTBUS_NO_PERMISSION if the role lacks the right to ask
    */
   async find(entries: Iterable<Entry>): Promise<Set<string>> {
     const channels = new Map<string, Entry>();
@@ -66,7 +69,7 @@ export class HeldChannels {
   }
 
   async #sendAll(): Promise<void> {
-    // The caller goes on adding.
+    // Let the caller finish first: it may add more entries in the same turn.
     await Promise.resolve();
     while (this.#queues.size > 0) {
       const keys = [...this.#queues.keys()];
@@ -82,7 +85,7 @@ export class HeldChannels {
     this.#sending = undefined;
   }
 
-  /** Whether there was no lock in the way. */
+  /** Sends the next batch of a channel. Resolves to false if a lock was in the way. */
   async #try(key: string): Promise<boolean> {
     const queue = this.#queues.get(key);
     if (!queue) return true;
@@ -90,7 +93,7 @@ export class HeldChannels {
     const left = await this.sender.send(this.#inHand);
     this.#inHand = [];
     queue.unshift(...left);
-    // Closed meanwhile, or to the end of the line.
+    // The channel goes to the end of the line. If takeAll() has removed the queue meanwhile, it stays removed.
     if (this.#queues.delete(key) && queue.length > 0) this.#queues.set(key, queue);
     return left.length === 0;
   }
@@ -104,10 +107,10 @@ export class HeldChannels {
   }
 }
 
-/** Tells those that have waited for so many ms that their messages are not published; returns the others. */
+/** Rejects the callers of entries that have waited for `maxWait` ms, with POSTBUS_LOCKED. Returns the other entries. */
 export function refuseLate(entries: Entry[], maxWait: number): Entry[] {
   const latest = performance.now() - maxWait;
-  // Most often none: they are in the order of the calls.
+  // Entries are in the order of the calls: if the first one is not late, none is. That is the usual case.
   if (entries[0] === undefined || entries[0].since > latest) return entries;
   return entries.filter((entry) => {
     if (entry.since > latest) return true;

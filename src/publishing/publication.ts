@@ -1,12 +1,12 @@
-/** A message to publish, checked. */
+/** A message to publish, whose fields have been checked. */
 export interface Publication {
   channel: string;
-  /** JSON text. */
+  /** The data as JSON text. */
   json: string;
   userIds: string[] | undefined;
   groupIds: string[] | undefined;
   clientIds: string[] | undefined;
-  /** '' for no site. */
+  /** The site; '' for none. */
   site: string;
   maxBacklogSize: number | undefined;
   maxBacklogAge: number | undefined;
@@ -18,7 +18,7 @@ export class Entry {
   readonly channel: string;
   /** The message as publish_batch() takes it. */
   readonly json: string;
-  /** In ms of performance.now(): the clock may be set meanwhile. */
+  /** Time of the call, in ms of performance.now(), because the system clock may be set meanwhile. */
   readonly since = performance.now();
 
   constructor(
@@ -31,7 +31,9 @@ export class Entry {
     this.json = toJson(publication);
   }
 
-  /** Neither holds a control character. */
+  /**
+   * Identifies the channel within the bus. A tab separates the two names, because neither can hold a control character.
+   */
   get channelKey(): string {
     return `${this.site}\t${this.channel}`;
   }
@@ -51,7 +53,7 @@ function toJson(p: Publication): string {
 const maxBatch = 1000;
 const maxBatchLength = 4_000_000; // characters of JSON
 
-/** Takes from the front of a queue what goes into one transaction. */
+/** Removes and returns the first entries of a queue that fit into one transaction: at least one, if there is one. */
 export function takeBatch(queue: Entry[]): Entry[] {
   let length = 0;
   let count = 0;

@@ -4,7 +4,12 @@ import type { Database } from '../database/database.js';
 import { errors } from '../foundation/errors.js';
 import { Entry, type Publication } from './publication.js';
 
-/** Publishes a list in one transaction, all or none. Waits for channels that others hold as long as a query may take. */
+/**
+ * Publishes messages in one transaction, all or none. Resolves to their message ids, in the order given. While another
+ * transaction holds the lock of a channel, it tries again, for at most `database.queryTimeout` ms.
+ *
+ * @throws POSTBUS_LOCKED if the lock has not been released by then
+ */
 export async function publishList(database: Database, publications: readonly Publication[]): Promise<number[]> {
   if (publications.length === 0) return [];
   const ignore = () => {};
@@ -18,7 +23,7 @@ export async function publishList(database: Database, publications: readonly Pub
       return (row?.ids ?? []).map(Number);
     } catch (error) {
       if (!isLockTimeout(error) && !isRetryable(error)) throw error;
-      // Postgres has undone it: another transaction was in the way.
+      // Another transaction was in the way, and Postgres has rolled this one back: nothing was published.
       if (performance.now() - since > database.queryTimeout) {
         throw isLockTimeout(error) ? new errors.LOCKED(publications[0]?.channel ?? '', database.queryTimeout) : error;
       }

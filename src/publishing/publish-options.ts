@@ -3,22 +3,25 @@ import { KnownKeys } from '../foundation/known-keys.js';
 import type { PublishClient } from './publish-with-client.js';
 
 export interface SiteOptions {
-  /** The tenant; none unless said otherwise. Channels under /global/ belong to none. */
+  /** The site (tenant) of the channel. Default: none. Channels under /global/ belong to no site. */
   siteId?: string | undefined;
 }
 
 export interface PublishOptions extends SiteOptions {
-  /** Only these users, or the members of groupIds. Left out: everyone. */
+  /** Only these users, and the members of `groupIds`, get the message. Default: everyone. */
   userIds?: readonly Id[] | undefined;
   groupIds?: readonly Id[] | undefined;
-  /** Only these clients; narrows userIds and groupIds further. */
+  /**
+   * Only these clients get the message, and of them only those that `userIds` and `groupIds` allow. Default: all
+   * clients.
+   */
   clientIds?: readonly Id[] | undefined;
   /**
-   * Keep this many messages in the channel from here on; left out: the bus-wide setting. Fewer than that take a right of the role
-   * (POSTBUS_MAY_NOT_SHRINK).
+   * Number of messages that the channel keeps from here on. Default: the bus-wide setting. For a lower number than that
+   * setting, the database role needs a right of its own, or else the publish fails with POSTBUS_MAY_NOT_SHRINK.
    */
   maxBacklogSize?: number | undefined;
-  /** Seconds for which this message can be read; left out: the bus-wide setting. */
+  /** Seconds for which this message can be read. Default: the bus-wide setting. */
   maxBacklogAge?: number | undefined;
   /** Publishes in the transaction that this client has open, with the rights of its role: at its commit, or never. */
   client?: PublishClient | undefined;
@@ -31,7 +34,7 @@ export interface ManyMessage<Data = unknown> extends Omit<PublishOptions, 'clien
 }
 
 export interface PublishManyOptions extends SiteOptions {
-  /** As in publish(). */
+  /** Publishes in the transaction that this client has open, as the same option of publish() does. */
   client?: PublishClient | undefined;
 }
 

@@ -12,8 +12,11 @@ export interface PublishClient {
 }
 
 /**
- * Publishes in the transaction that the client has open: at its commit, or never. Resolves to the id. Nothing is batched. All
- * parameters are text, because drivers write lists and jsonb in ways of their own; so is the id, because they read bigint so.
+ * Publishes a message in the transaction that `client` has open: at its commit, or never. Resolves to the message id.
+ * Each message is a statement of its own, never batched. All parameters are text, because each driver has its own way
+ * to write lists and jsonb; the id comes as text, because each driver has its own way to read bigint.
+ *
+ * @throws POSTBUS_BAD_OPTION if `client` has no query(), or its query() does not resolve to rows
  */
 export async function publishWithClient(client: PublishClient, database: Database, p: Publication): Promise<number> {
   if (typeof client?.query !== 'function')
@@ -33,7 +36,7 @@ export async function publishWithClient(client: PublishClient, database: Databas
     limit(p.maxBacklogAge),
   ];
   try {
-    // A client of pg reads the id as we say, whatever parsers the application has set.
+    // To a client of pg we give our own parsers, so that those that the application has set do not count.
     const result = isPgClient(client) ? client.query({ text, values, types: resultTypes }) : client.query(text, values);
     return idIn(await result);
   } catch (error) {
@@ -41,7 +44,10 @@ export async function publishWithClient(client: PublishClient, database: Databas
   }
 }
 
-/** The same for a list. Channels are locked in sorted order, so that two transactions with a list each cannot deadlock. */
+/**
+ * Like publishWithClient(), for a list: resolves to the message ids in the order given. Channels are locked in sorted
+ * order, so that two transactions with a list each cannot deadlock.
+ */
 export async function publishListWithClient(
   client: PublishClient,
   database: Database,
@@ -59,14 +65,14 @@ interface PgClient {
   query(config: pg.QueryConfig): PromiseLike<unknown>;
 }
 
-/** Also of another copy of pg than ours. */
+/** Also true for a client of another copy of pg than ours, for which instanceof would be false. */
 function isPgClient(client: object): client is PgClient {
   return 'getTypeParser' in client && typeof client.getTypeParser === 'function';
 }
 
 function idIn(result: unknown): number {
   const rows: unknown = Array.isArray(result) ? result : Object(result).rows;
-  // Adapters may rename columns, give rows as arrays, and have a parser of text.
+  // Adapters may rename the column, return rows as arrays, or parse text to a number.
   const [value] = Array.isArray(rows) ? Object.values(Object(rows[0])) : [];
   const id = Number(`${value}`);
   if (id > 0 && Number.isSafeInteger(id)) return id;

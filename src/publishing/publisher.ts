@@ -6,10 +6,10 @@ import { HeldChannels, refuseLate } from './held-channels.js';
 import { Entry, type Publication, takeBatch } from './publication.js';
 
 /**
- * Sends messages in the order of the calls. While one batch is under way the next one gathers; there is no timer:
- * a message that finds nothing under way leaves at the end of the turn. One batch at a time: NOTIFY lets only one
- * transaction commit at once anyway, and two would not keep the order. But for the channels that somebody holds: a batch
- * that does not get its locks in time goes on without those.
+ * Sends messages in the order of the calls. While one batch is under way, the next one gathers. There is no timer: a
+ * message that finds nothing under way leaves at the end of the turn of the event loop. One batch is sent at a time:
+ * NOTIFY lets only one transaction commit at once anyway, and two batches would not keep the order. Exception: if
+ * another transaction holds a channel's lock for too long, its messages leave the batch and are queued in HeldChannels.
  */
 export class Publisher {
   readonly #database: Database;
@@ -32,7 +32,10 @@ export class Publisher {
     });
   }
 
-  /** Waits for what was published so far, at most for so many ms; what is left then is refused. */
+  /**
+   * Waits until the messages published so far are sent, for at most `ms` ms. Then rejects the callers of those that are
+   * left: with POSTBUS_CONNECTION_LOST if their batch is under way, with POSTBUS_CLOSED otherwise.
+   */
   async drain(ms: number): Promise<void> {
     let timer: NodeJS.Timeout | undefined;
     const isLate = new Promise<void>((resolve) => {
@@ -51,20 +54,20 @@ export class Publisher {
   }
 
   async #sendAll(): Promise<void> {
-    // Let the callers that go on in this turn join the batch.
+    // Let calls that follow in the same turn of the event loop join the batch.
     await new Promise((resolve) => process.nextTick(resolve));
     while (this.#waiting.length > 0) {
       if (this.#held.size > 0) this.#setAsideHeld();
       this.#inHand = takeBatch(this.#waiting);
       await this.#send(this.#inHand);
       this.#inHand = [];
-      // The callers who were just answered often publish again at once.
+      // Callers whose message was just published often publish again at once: let them join the next batch.
       await new Promise((resolve) => process.nextTick(resolve));
     }
     this.#sending = undefined;
   }
 
-  /** Behind those of the same channel that wait already. */
+  /** Moves the waiting entries of held channels to HeldChannels, behind those of the same channel that wait there. */
   #setAsideHeld(): void {
     const entries = this.#waiting;
     this.#waiting = entries.filter((entry) => !this.#held.has(entry));
@@ -76,19 +79,25 @@ export class Publisher {
     this.#held.add(entry);
   }
 
-  /** Where others hold a lock: without those channels, and without what came later, which may be to held ones too. */
+  /**
+   * Sends a batch. If another transaction holds a channel's lock, the messages of that channel are set aside, and the
+   * rest is sent without the messages that were queued later, because those may be for held channels, too.
+   */
   async #send(batch: Entry[]): Promise<void> {
     try {
       for (let left = await this.#sender.send(batch); left.length > 0; ) {
         left = await this.#sender.send(await this.#setAside(left));
       }
     } catch (error) {
-      // To those that are answered already, this says nothing.
+      // This does nothing for entries whose callers have been answered already.
       for (const entry of batch) entry.reject(error);
     }
   }
 
-  /** The messages to channels that are held wait apart. Returns the others. */
+  /**
+   * Moves the entries of held channels to HeldChannels; resolves to the others. Entries that have waited for too long
+   * are rejected with POSTBUS_LOCKED.
+   */
   async #setAside(left: Entry[]): Promise<Entry[]> {
     const held = await this.#held.find(left);
     for (const entry of left) if (held.has(entry.channelKey)) this.#hold(entry);

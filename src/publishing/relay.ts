@@ -3,15 +3,16 @@ import { errors } from '../foundation/errors.js';
 import type { Logger } from '../foundation/logger.js';
 import { ThrottledLog } from '../foundation/throttled-log.js';
 
-/** What relay() says of the part that this node has in it, see sql/relay/internal/relay.sql. */
+/** The part that this node has in relaying, as relay() of sql/relay/internal/relay.sql returns it. */
 type Part = 'never' | 'off' | 'other' | 'idle' | 'busy';
 
-// Ms until it is asked again. Together with the second for which a node keeps its right, `other` is how long a node that
-// died is missed; `off`, how late a message is noticed whose transaction outlasted the mode.
+// Ms until relay() is called again. If the node that relays dies, another one takes over after its lease of one second
+// and at most the pause of `other`. The pause of `off` is how late a message is noticed that was queued while the relay
+// was on, by a transaction that commits after it was turned off.
 const pauses: Record<Part, number> = { never: Number.POSITIVE_INFINITY, off: 5_000, other: 400, idle: 15, busy: 0 };
 const pauseAfterError = 500;
 
-/** Publishes what was put down for the nodes, where this is the one to do it. */
+/** Publishes the messages queued by publish_later() while this node holds the relay lease. */
 export class Relay {
   readonly #failures: ThrottledLog<unknown>;
   readonly #refusals: ThrottledLog;
@@ -22,7 +23,7 @@ export class Relay {
 
   constructor(
     private readonly database: Database,
-    /** The name of this node, by which relay_state() tells who relays. */
+    /** The name of this node, which relay_state() shows if this node relays. */
     private readonly node: string,
     logger: Logger,
   ) {
@@ -43,13 +44,13 @@ export class Relay {
     this.#running ??= this.#run();
   }
 
-  /** The settings have changed, or may have. */
+  /** Calls relay() without a pause, because the settings have changed, or may have. */
   wake(): void {
     this.#isAskedFor = true;
     this.#wake();
   }
 
-  /** What is under way ends by itself, or with the connection. */
+  /** Stops calling relay(). A call that is under way ends by itself, or with its connection. */
   stop(): void {
     this.#isWanted = false;
     this.#wake();
@@ -60,17 +61,19 @@ export class Relay {
     this.#running = undefined;
   }
 
-  /** Resolves to the pause that is due. */
+  /** Calls relay() once. Resolves to the ms to pause before the next call. */
   async #relay(): Promise<number> {
     const started = performance.now();
     this.#isAskedFor = false;
     try {
       const text = `select part, refused from ${this.database.name('relay')}($1)`;
-      // Asked twice, it publishes nothing twice: one that is still under way has the rows of its batch locked.
+      // read() may send this twice. Nothing is published twice, because a call that is still under way has locked the
+      // rows of its batch.
       const [row] = await this.database.read<{ part: Part; refused: number }>(text, [this.node]);
       const part = row?.part ?? 'never';
       if (row && row.refused > 0) this.#refusals.report(undefined, row.refused);
-      // Where a look takes long, as dead rows pile up behind a transaction that is left open, it is to leave time for others.
+      // If a call takes long, because dead rows pile up behind a transaction that is left open, the pause is at least
+      // twice as long, to leave time for others.
       return part === 'busy' ? 0 : Math.max(pauses[part], 2 * (performance.now() - started));
     } catch (error) {
       if (this.#isWanted) this.#failures.report(error);

@@ -1,7 +1,7 @@
 import { publishTrace, whereOf } from '../foundation/trace.js';
 import type { Publication } from './publication.js';
 
-/** Tells what becomes of messages that are published together, or one alone. */
+/** Tells the trace what becomes of messages that are published together, or of a single one. */
 export function tracePublish(publications: readonly Publication[], published: Promise<readonly number[]>): void {
   published.then(
     (ids) => {
@@ -17,7 +17,7 @@ export function tracePublish(publications: readonly Publication[], published: Pr
   );
 }
 
-/** The bus is off: they are dropped. */
+/** Tells the trace that messages are dropped, because the bus is off. */
 export function traceOff(publications: readonly Publication[]): void {
   for (const { site, channel } of publications) publishTrace.tell({ event: 'off', ...whereOf(site, channel) });
 }
