@@ -1,15 +1,17 @@
 import { errors } from './errors.js';
 
-// The same rules as sql/publishing/internal/arguments.sql: checked here too, so that a mistake fails at the caller's line,
-// alone, and before it has cost a round trip.
+// The same rules as in sql/publishing/internal/arguments.sql. They are checked here too, so that a mistake fails at the
+// caller's line, fails alone, and costs no round trip.
 
 /**
- * Ids of users, groups and clients: strings, or whole numbers, compared as strings. Numbers from 2^53 on are refused, because
- * JavaScript keeps several of them as one: what is for user 9007199254740993 would reach 9007199254740992. A bigint is exact.
+ * An id of a user, group or client: a string or a whole number; ids are compared as strings. Numbers from 2^53 on are
+ * refused, because JavaScript gives several of them the same value: a message for user 9007199254740993 would reach
+ * 9007199254740992. A bigint is exact.
  */
 export type Id = string | number | bigint;
 
-// A leading slash is usual, not needed. Names that begin with __ or /__ are those of the bus, such as /__status.
+// A leading slash is usual, but not required. Names that begin with __ or /__ are reserved for the bus, such as
+// /__status.
 const channelShape = /^(?!\/?__)\P{Cc}{1,255}$/u;
 const siteShape = /^\P{Cc}{1,255}$/u;
 
@@ -22,7 +24,7 @@ export function checkChannel(channel: unknown, argument = 'channel'): string {
   return channel;
 }
 
-/** Channels under /global/ belong to no site and reach all. */
+/** True for channels under /global/, which belong to no site and reach the clients of all sites. */
 export function isGlobal(channel: string): boolean {
   return channel.startsWith('/global/');
 }
@@ -34,22 +36,22 @@ export function checkSite(siteId: unknown, argument = 'siteId'): string | undefi
   return siteId;
 }
 
-/** The site under which a channel's messages are kept; '' for none. */
+/** Returns the site under which a channel's messages are kept; '' for none. */
 export function siteOf(siteId: string | undefined, channel: string): string {
   return isGlobal(channel) ? '' : (siteId ?? '');
 }
 
-/** Ids as strings; undefined when none were given, which means everyone. */
+/** Returns the ids as strings; undefined if none were given, which means everyone. @throws POSTBUS_BAD_TARGETS */
 export function checkTargets(ids: unknown, argument: string): string[] | undefined {
   if (ids === undefined || ids === null) return undefined;
   if (!Array.isArray(ids) || ids.length === 0) {
     throw new errors.BAD_TARGETS(argument, 'must be a list of at least one id. Leave it out to reach everyone');
   }
-  // A copy has no holes, over which map() passes.
+  // map() skips the holes of a sparse array; a copy has undefined in their place.
   return [...ids].map((id) => checkId(id, argument));
 }
 
-/** One id as a string. */
+/** Returns an id as a string. @throws POSTBUS_BAD_TARGETS */
 export function checkId(id: unknown, argument: string): string {
   const text = isExact(id) ? String(id) : id;
   if (typeof text !== 'string' || text.includes('\0') || !isWellFormed(text)) {
@@ -79,7 +81,11 @@ export function checkFlag(value: unknown, argument: string): boolean | undefined
   return value;
 }
 
-/** An option of an interface of ours. */
+/**
+ * Checks a number among the options of a TypeScript function; returns `fallback` if it was not given.
+ *
+ * @throws POSTBUS_BAD_OPTION
+ */
 export function checkWholeNumber(min: number, value: unknown, fallback: number, name: string): number {
   const number = value ?? fallback;
   if (typeof number !== 'number' || !Number.isInteger(number) || number < min || number > 2_147_483_647) {
@@ -88,13 +94,17 @@ export function checkWholeNumber(min: number, value: unknown, fallback: number, 
   return number;
 }
 
-/** A message id, or what polls and subscriptions give in its place: -1 from now on, -2 the last message, … */
+/**
+ * Checks a position in a channel: a message id, or -1 from now on, -2 from the last message on, …
+ *
+ * @throws POSTBUS_BAD_ID
+ */
 export function checkPosition(value: unknown, argument: string): number {
   if (typeof value !== 'number' || !Number.isSafeInteger(value)) throw new errors.BAD_ID(argument, show(value));
   return value;
 }
 
-/** An id of a message that is or was there: 0 or more. */
+/** Checks the id of a message that exists or has existed: 0 or more. @throws POSTBUS_BAD_ID */
 export function checkMessageId(value: unknown, argument: string): number {
   if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < 0) {
     throw new errors.BAD_ID(argument, show(value));
@@ -102,10 +112,14 @@ export function checkMessageId(value: unknown, argument: string): number {
   return value;
 }
 
-/** Bytes of text that no message can have more of, see read_ceiling() in sql/publishing/internal/data_size.sql. */
+/** Upper bound of `maxDataSize`, in bytes: read_ceiling() in sql/publishing/internal/data_size.sql. */
 export const maxDataSizeCeiling = 67_108_864;
 
-/** Data as JSON text. jsonb holds no NUL and no half of a surrogate pair. */
+/**
+ * Returns data as JSON text that jsonb can store: jsonb holds no NUL and no half of a surrogate pair.
+ *
+ * @throws POSTBUS_BAD_DATA if it cannot be written as JSON or stored; POSTBUS_DATA_TOO_LARGE if it is beyond any limit
+ */
 export function encodeData(data: unknown): string {
   let json: string | undefined;
   try {
@@ -113,21 +127,24 @@ export function encodeData(data: unknown): string {
   } catch (error) {
     throw new errors.BAD_DATA(`cannot be written as JSON (${error instanceof Error ? error.message : String(error)})`);
   }
-  // Postgres makes more of it, never less, and knows the limit. This spares it what is too large for any limit.
+  // The text that Postgres measures is never shorter than this one, and only Postgres knows the limit that is set. This
+  // check spares Postgres what is too large for any limit.
   if (json !== undefined && json.length > maxDataSizeCeiling)
     throw new errors.DATA_TOO_LARGE(
       `data: has ${json.length} bytes of text or more, and can have ${maxDataSizeCeiling}`,
     );
   if (json === undefined)
     throw new errors.BAD_DATA('cannot be written as JSON. Publish null where there is nothing to say');
-  // JSON.stringify writes NUL as \u0000 and lone surrogates as \ud8xx: a look for the escapes, then for certain.
+  // JSON.stringify writes NUL as \u0000 and lone surrogates as \ud8xx: first a fast search for any escape, then an
+  // exact test.
   if (json.includes('\\u') && unstorable.test(json)) {
     throw new errors.BAD_DATA('holds a NUL character or half of a surrogate pair, which jsonb cannot store');
   }
   return json;
 }
 
-// An escape that counts is preceded by an even number of backslashes.
+// Matches an escape only if an even number of backslashes precedes it: after an odd number, its own backslash is
+// escaped.
 const unstorable = /(?<!\\)(?:\\\\)*\\u(?:0000|d[89a-f][0-9a-f]{2})/;
 
 function isWellFormed(text: string): boolean {

@@ -1,4 +1,4 @@
-/** A trace as one line of NODE_DEBUG: its channel, its event, and the rest as `key=JSON`. */
+/** Formats a trace as one line for NODE_DEBUG: the diagnostics channel, the event, and the rest as `key=JSON`. */
 export function debugLine(name: string, { event, ...rest }: Record<string, unknown>): string {
   const parts = Object.entries(rest).map(([key, value]) => `${key}=${textOf(value)}`);
   return [`${name} ${event}`, ...parts].join(' ');

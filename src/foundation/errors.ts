@@ -1,9 +1,9 @@
-// By name: as a default import, its types need esModuleInterop of those who compile with a bundler.
+// A named import, because the types of the default import require esModuleInterop from applications that use a bundler.
 import { createError } from '@fastify/error';
 
 /**
- * Every error that postbus raises, one table; docs/errors.md mirrors it. `statusCode` is what a client of the HTTP
- * side is answered; `%s` stand for the argument and the way out.
+ * Every error that postbus raises, in one table; docs/errors.md mirrors it. `statusCode` is the status with which HTTP
+ * clients are answered; each `%s` stands for an argument of the message.
  */
 export const errors = {
   // Arguments

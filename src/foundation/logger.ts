@@ -1,6 +1,6 @@
 import { errors } from './errors.js';
 
-/** What postbus logs with; a pino logger is one. */
+/** The logger that postbus writes to; a pino logger fits. */
 export interface Logger {
   warn(details: object, message: string): void;
   error(details: object, message: string): void;
@@ -11,7 +11,12 @@ export const consoleLogger: Logger = {
   error: (details, message) => console.error(`postbus: ${message}`, details),
 };
 
-/** The console unless one is given. It would fail when there is something to tell. @throws POSTBUS_BAD_OPTION */
+/**
+ * Returns the logger that was given, or else one that writes to the console. Checks it now, because it would otherwise
+ * fail at the first warning.
+ *
+ * @throws POSTBUS_BAD_OPTION
+ */
 export function checkLogger(logger: Logger | null | undefined): Logger {
   if (logger === undefined || logger === null) return consoleLogger;
   if (typeof logger.warn === 'function' && typeof logger.error === 'function') return logger;

@@ -1,6 +1,6 @@
 const windowSeconds = 60;
 
-/** Counts what happens, and how often it did in the last minute. */
+/** Counts events: their total, and their rate in the last 60 seconds. */
 export class Meter {
   #total = 0;
   readonly #seconds = new Float64Array(windowSeconds);

@@ -1,6 +1,9 @@
 import { isPostbusError } from './errors.js';
 
-/** Reports what may happen many times a second: once a minute, with how often it did, and the last one. */
+/**
+ * Reports something that may happen many times a second, at most once a minute: how often it happened since the last
+ * report, and the details of the last time.
+ */
 export class ThrottledLog<Detail = void> {
   #count = 0;
   #reportedAt = Number.NEGATIVE_INFINITY;
@@ -17,7 +20,10 @@ export class ThrottledLog<Detail = void> {
   }
 }
 
-/** Reports errors with a code once a minute each, however many callers meet them; errors without a code every time. */
+/**
+ * Reports errors: those of each code at most once a minute, whichever callers meet them; errors without a code every
+ * time.
+ */
 export class ThrottledLogByCode<Detail = void> {
   readonly #coded = new Map<string, ThrottledLog<[unknown, Detail]>>();
 

@@ -2,43 +2,43 @@ import { channel, type Channel as DiagnosticsChannel } from 'node:diagnostics_ch
 import { debuglog } from 'node:util';
 import { debugLine } from './debug-line.js';
 
-/** A channel of the bus; `siteId` is null for no site. A channel of null is that of those who follow all channels. */
+/** A channel of the bus. `siteId` is null for no site; `channel` is null for readers that follow all channels. */
 export interface Where {
   channel: string | null;
   siteId: string | null;
 }
 
 /**
- * On `postbus:publish`: what became of a message that was published in this process. With the option `client`, `published` is told
- * before the caller's transaction commits.
+ * On `postbus:publish`: what became of a message that was published in this process. With the option `client`,
+ * `published` is traced before the caller's transaction commits.
  */
 export type PublishTrace = Where &
   (
     | { event: 'published'; messageId: number }
-    /** Another transaction holds the channel: the message waits for its end. */
+    /** Another transaction has locked the channel's row: the message waits for the end of that transaction. */
     | { event: 'held' }
     | { event: 'failed'; error: unknown }
     /** bus.off() was called: the message is dropped. */
     | { event: 'off' }
   );
 
-/** What a node does with a notice, which is what a notification says of one message. */
+/** What a node does with a notice, which is the part of a notification about one message. */
 export type NoticeOutcome =
-  /** It goes to those who wait. */
+  /** It is dispatched to the readers that wait. */
   | 'dispatched'
-  /** Nobody in this process has this channel of this site, or had it of late. */
+  /** No reader in this process follows this channel of this site, or has done so lately. */
   | 'nobody'
-  /** Nobody waits at this moment; it is remembered for those who come back. */
+  /** No reader waits at this moment; the message is kept in memory for readers that come back. */
   | 'kept'
-  /** Messages before it, or its content, are read first. */
+  /** Earlier messages or the content of this one are missing, and are read from the tables first. */
   | 'early'
-  /** It has been handed out already. */
+  /** The message was dispatched earlier. */
   | 'repeated';
 
-/** On `postbus:notice`: what Postgres has told this process. */
+/** On `postbus:notice`: what Postgres has notified this process of. */
 export type NoticeTrace =
   | (Where & { event: NoticeOutcome; messageId: number; globalId: number; hasContent: boolean })
-  /** Notifications between two global ids did not come: everything that is followed is read. */
+  /** Notifications between two global ids did not arrive, so all channels that are followed are read. */
   | { event: 'gap'; after: number; globalId: number }
   /** `forged`: not signed with the key of this bus; `malformed`: signed, but not understood. */
   | { event: 'ignored'; reason: 'forged' | 'malformed' };
@@ -56,22 +56,26 @@ export type TracedReader =
   /** A callback of bus.subscribe(). */
   | { kind: 'callback' };
 
-/** On `postbus:deliver`: what a reader was handed, or why not. Ids are global ones where `channel` is null. */
+/**
+ * On `postbus:deliver`: the messages that a reader was handed, or why not. If `channel` is null, ids are global ids.
+ */
 export type DeliverTrace = Where & { reader: TracedReader } & DeliveryEvent;
 
 export type DeliveryEvent =
   | { event: 'handed'; messageIds: number[] }
-  /** `filter`: a filter of the application hides it; `targets`: it is for other users, groups or clients. */
+  /**
+   * `filter`: a filter of the application hides the messages; `targets`: they are for other users, groups or clients.
+   */
   | { event: 'hidden'; messageIds: number[]; reason: 'filter' | 'targets' }
-  /** The reader had it from its backlog, or from an earlier read. */
+  /** The reader already has them, from its backlog or from an earlier read. */
   | { event: 'had'; messageIds: number[]; position: number }
-  /** The reader has not taken what it was sent before: it is read again when it has. */
+  /** The reader has not taken what it was sent before; once it has, these messages are read again. */
   | { event: 'full'; messageIds: number[] }
-  /** The reader's id was beyond the channel's last one, or of a past that is no more: it goes on after this id. */
+  /** The reader's id was beyond the channel's last one, or belonged to another past; it goes on after `position`. */
   | { event: 'moved'; position: number }
   | { event: 'failed'; error: unknown };
 
-/** What subscribers of node:diagnostics_channel get, by the name of the channel. */
+/** What subscribers of node:diagnostics_channel receive, by the name of the diagnostics channel. */
 export interface Traces {
   'postbus:publish': PublishTrace;
   'postbus:notice': NoticeTrace;
@@ -79,9 +83,12 @@ export interface Traces {
   'postbus:deliver': DeliverTrace;
 }
 
-/** One diagnostics channel. Callers ask isOn first, so that nobody makes an object that nobody reads: some nanoseconds. */
+/**
+ * One diagnostics channel. Callers check `isOn` first, which costs some nanoseconds, and build no object while nobody
+ * subscribes.
+ */
 class Trace<Name extends keyof Traces> {
-  /** Not a #field: whether it may be read is checked each time, a nanosecond for each message and client. */
+  /** Not a #field: JavaScript checks each access to one, which would cost a nanosecond for each message and client. */
   private readonly channel: DiagnosticsChannel;
 
   constructor(readonly name: Name) {
@@ -112,7 +119,7 @@ if (log.enabled) {
   for (const trace of [publishTrace, noticeTrace, readTrace, deliverTrace]) trace.write((line) => log('%s', line));
 }
 
-/** '' is no site in the code, null outside of it. */
+/** Converts the site of our code, '' for none, to that of the API, null for none. */
 export function whereOf(site: string, channel: string | null): Where {
   return { channel, siteId: site === '' ? null : site };
 }
