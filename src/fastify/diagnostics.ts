@@ -8,13 +8,13 @@ import { lookupFailure } from './viewer.js';
 export interface DiagnosticsOptions {
   settings: Settings;
   budget: PollBudget;
-  /** Polls that came in. */
+  /** Counts the polls that came in. */
   polled: Meter;
 }
 
 /**
- * The state of the bus for administrators; for everybody else there is nothing at the address. In a scope of its own: what
- * polls are answered with would tell it from an unknown address.
+ * Serves the state of the bus to administrators; everybody else gets the same answer as at an unknown address. The
+ * route has a scope of its own, because the headers that polls are answered with would give it away.
  */
 export async function diagnostics(app: FastifyInstance, options: DiagnosticsOptions): Promise<void> {
   const { settings, budget, polled } = options;

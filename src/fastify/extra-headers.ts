@@ -3,7 +3,10 @@ import type { FastifyInstance } from 'fastify';
 import type { PostbusOptions } from './options.js';
 import { lookupFailure } from './viewer.js';
 
-/** Puts what the lookup answers on every answer, errors and preflights too: before anything else can fail. */
+/**
+ * Adds the headers that the lookup returns to every answer of the plugin. The hook runs before anything else can fail,
+ * so errors and preflights have them, too.
+ */
 export function addExtraHeaders(app: FastifyInstance, lookup: PostbusOptions['extraResponseHeadersLookup']): void {
   if (!lookup) return;
   app.addHook('onRequest', async (request, reply) => {
@@ -15,7 +18,11 @@ export function addExtraHeaders(app: FastifyInstance, lookup: PostbusOptions['ex
   });
 }
 
-/** Headers as they can be sent: what Node refuses would break a stream that has begun. */
+/**
+ * Returns the headers, if Node can send them. A header that Node refuses would break a stream that has begun.
+ *
+ * @throws TypeError
+ */
 export function checkHeaders(headers: unknown): Record<string, string> {
   if (headers === undefined || headers === null) return {};
   if (typeof headers !== 'object' || Array.isArray(headers)) throw new TypeError('headers must be an object');

@@ -5,16 +5,16 @@ import { ThrottledLogByCode } from '../foundation/throttled-log.js';
 import { checkHeaders } from './extra-headers.js';
 import type { ErrorReply, PostbusOptions } from './options.js';
 
-/** Answers polls that fail: as onError wants it, or else in the standard way. */
+/** Returns the error handler for polls: the answer of onError if it returns one, or else the standard answer. */
 export function createErrorHandler(onError: PostbusOptions['onError']) {
-  // An outage of the database fails the polls of all clients, again and again.
+  // An outage of the database fails the polls of all clients, again and again: log each code once a minute.
   const failures = new ThrottledLogByCode<FastifyRequest>((err, count, request) =>
     request.log.error(isPostbusError(err) ? { err, count } : { err }, 'a poll failed'),
   );
   return async (error: FastifyError, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> => {
-    // An earlier hook may have failed, before those of the plugin had their turn.
+    // If a hook of the application fails, those of the plugin, which set this header, may not have run.
     reply.header('x-content-type-options', 'nosniff');
-    // Whoever turned the bus off knows that it is.
+    // Errors that the operator has caused, by turning the bus off or stopping the server, are not logged.
     if (statusOf(error) >= 500 && !isKnown(error)) failures.report(error, request);
     if (onError) {
       try {
@@ -33,15 +33,15 @@ function sendOwn({ statusCode, headers, body }: ErrorReply, reply: FastifyReply)
     throw new errors.BAD_OPTION('onError', 'must answer { statusCode, headers?, body? }, or undefined');
   }
   const checked = checkHeaders(headers);
-  // Whatever cannot be sent fails here, while the standard answer still can.
+  // A body that cannot be written as JSON fails here, while the standard answer can still be sent.
   const text = typeof body === 'string' || body === undefined ? body : JSON.stringify(body);
   if (text !== body) reply.type('application/json; charset=utf-8');
   return reply.code(statusCode).headers(checked).send(text);
 }
 
 /**
- * What is wrong with a request is told in full. What is wrong with the server only by its code: the words may name hosts
- * and users, and are for the log.
+ * Sends the standard answer. If the request is at fault (4xx), the client gets the whole message. If the server is, it
+ * gets the code alone: the message may name hosts and users, and is for the log.
  */
 function sendStandard(error: FastifyError, reply: FastifyReply): FastifyReply {
   const status = statusOf(error);
@@ -55,7 +55,7 @@ function sendStandard(error: FastifyError, reply: FastifyReply): FastifyReply {
   });
 }
 
-/** Nobody needs to be told of what they have done themselves. */
+/** True for errors that the operator has caused by bus.off() or by stopping the server: they need no log line. */
 function isKnown(error: FastifyError): boolean {
   return error instanceof errors.OFF || error instanceof errors.STOPPING;
 }

@@ -36,7 +36,8 @@ async function postbus(app: FastifyInstance, options: PostbusOptions): Promise<v
   const settings = toSettings(options);
   if (app.hasDecorator('messageBus')) throw new errors.REGISTERED_TWICE();
   app.decorate('messageBus', settings.bus);
-  // In a scope of their own: body parsers, errors and hooks do not reach the application's routes.
+  // The routes have a scope of their own, so that their body parsers, error handler and hooks do not affect the
+  // application's routes.
   const { scope } = settings;
   const polls = new ParkedPolls(settings.longPollingInterval);
   const budget = new PollBudget(settings);
@@ -57,20 +58,21 @@ async function routes(app: FastifyInstance, { settings, polls, budget, polled }:
   addBodyParsers(app, settings);
   app.setErrorHandler(createErrorHandler(settings.onError));
   let isClosing = false;
-  // Here and in the parsers: with callbacks, for polls to make no promises.
+  // This hook and the body parsers use callbacks, because async ones would make a promise for each poll.
   app.addHook('onRequest', (_request, reply, done) => {
     reply.headers(headers);
-    // It came on a connection that is still open. Fastify tells the client that this one will be closed.
+    // The request came on a connection that is still open. Fastify tells the client that this connection will be
+    // closed.
     if (isClosing) return done(new errors.STOPPING());
     answers.add(reply.raw);
     done();
   });
   addExtraHeaders(app, settings.extraResponseHeadersLookup);
   app.addHook('onReady', async () => {
-    // Polls are answered with the same error until it is mended.
+    // While the connection fails, polls are answered with the same error.
     await bus.connect().catch((err) => app.log.error({ err }, 'the message bus is not connected'));
   });
-  // Fastify waits for requests under way before it closes: let the parked ones go first.
+  // Fastify waits for requests under way before it closes, so parked polls are ended first.
   app.addHook('preClose', async () => {
     isClosing = true;
     silent.close();
@@ -80,7 +82,7 @@ async function routes(app: FastifyInstance, { settings, polls, budget, polled }:
   });
 
   const route = new PollRoute({ settings, polls, budget, polled, answers, noteDenied: logDenials(app.log) });
-  // Fastify puts the prefix before them. A wildcard, because parameters have a length limit of their own.
+  // Fastify adds the prefix. The path ends with a wildcard, because Fastify limits the length of a parameter.
   for (const url of ['/message-bus', '/message-bus/*']) {
     app.post<PollCall>(url, (request, reply) => route.handle(request, reply));
     app.options(url, (request, reply) => {

@@ -7,68 +7,85 @@ import { KnownKeys } from '../foundation/known-keys.js';
 
 type MaybePromise<T> = T | Promise<T>;
 
-/** What onError answers in place of the standard answer. */
+/** The answer that onError gives instead of the standard answer. */
 export interface ErrorReply {
   statusCode: number;
   headers?: Record<string, string> | undefined;
-  /** A string as it is, anything else as JSON. */
+  /** A string is sent as it is, anything else as JSON. */
   body?: unknown;
 }
 
-/** A client whose poll waits. */
+/** A client whose poll waits, as onConnect and onDisconnect get it. */
 export interface ConnectedClient {
   clientId: string;
-  /** null: nobody. */
+  /** The user that userIdLookup found; null for nobody. */
   userId: string | null;
   groupIds: readonly string[];
-  /** null: no site. */
+  /** The site that siteIdLookup found; null for none. */
   siteId: string | null;
 }
 
 export interface PostbusOptions {
   bus: Bus;
-  /** Where the routes lie: `{prefix}/message-bus/…`. Fastify's own option: the types allow no undefined. */
+  /**
+   * Prefix of the routes, which are `{prefix}/message-bus/…`. This is Fastify's own option: its type does not allow
+   * undefined.
+   */
   prefix?: string;
   /** The level of `request.log` on the routes of the plugin. Fastify's own option. */
   logLevel?: LogLevel;
   /** Serializers for `request.log` on the routes of the plugin. Fastify's own option. */
   logSerializers?: NonNullable<RegisterOptions['logSerializers']>;
-  /** The user that a request comes from; null or undefined for nobody. May be async. When it throws, the poll fails. */
+  /**
+   * Returns the id of the user that a request comes from; null or undefined for nobody. May be async. If it throws, the
+   * poll fails with POSTBUS_LOOKUP_FAILED, like with the other lookups.
+   */
   userIdLookup?: ((request: FastifyRequest) => MaybePromise<Id | null | undefined>) | undefined;
   groupIdsLookup?: ((request: FastifyRequest) => MaybePromise<readonly Id[] | null | undefined>) | undefined;
   siteIdLookup?: ((request: FastifyRequest) => MaybePromise<string | null | undefined>) | undefined;
-  /** Whether a request may see `{prefix}/message-bus/_diagnostics`; without it, nobody. May be async. */
+  /**
+   * Returns true if a request may see `{prefix}/message-bus/_diagnostics`. Without this lookup nobody may. May be
+   * async.
+   */
   isAdminLookup?: ((request: FastifyRequest) => MaybePromise<boolean | null | undefined>) | undefined;
-  /** Headers for every answer of the plugin, such as those of CORS; called before the body is read. May be async. */
+  /**
+   * Returns headers for every answer of the plugin, such as those of CORS; called before the body is read. May be
+   * async.
+   */
   extraResponseHeadersLookup?:
     | ((request: FastifyRequest) => MaybePromise<Record<string, string> | null | undefined>)
     | undefined;
-  /** Called with each poll that fails; answers what its client is to be told, or undefined for the standard answer. */
+  /**
+   * Called with each poll that fails. Returns the answer for the client, or undefined for the standard answer. May be
+   * async.
+   */
   onError?: ((request: FastifyRequest, error: FastifyError) => MaybePromise<ErrorReply | null | undefined>) | undefined;
   /** Called when a client's poll begins to wait. */
   onConnect?: ((client: ConnectedClient, request: FastifyRequest) => unknown) | undefined;
-  /** Called when it no longer waits, whatever the reason; after onConnect is done. */
+  /** Called when the poll no longer waits, for whatever reason; not before onConnect is done. */
   onDisconnect?: ((client: ConnectedClient, request: FastifyRequest) => unknown) | undefined;
-  /** Whether polls with nothing new may wait. */
+  /** False: polls that find no news are answered at once. Default: true, they wait. */
   longPollingEnabled?: boolean | undefined;
-  /** How long they wait, in ms. */
+  /** Ms that a poll waits for news. Default: 25000. */
   longPollingInterval?: number | undefined;
-  /** Whether they may be answered as a stream. */
+  /** False: polls are never answered as a stream. Default: true. */
   chunkedEncodingEnabled?: boolean | undefined;
-  /** When so many polls wait, further ones are answered at once. */
+  /** Number of polls that may wait on this node; further ones are answered at once. Default: 100000. */
   maxActiveClients?: number | undefined;
-  /** When polls wait on so many channels together, further ones are answered at once. */
+  /**
+   * Number of channels that all waiting polls together may name; further polls are answered at once. Default: 200000.
+   */
   maxWaitingChannels?: number | undefined;
-  /** Channels that one poll may name. */
+  /** Number of channels that one poll may name. Default: 200. */
   maxChannels?: number | undefined;
-  /** Bytes that the body of a poll may have. */
+  /** Bytes that the body of a poll may have. Default: 65536. */
   bodyLimit?: number | undefined;
 }
 
 export interface Settings {
   bus: Bus;
   internals: BusInternals;
-  /** For the scopes in which the routes are. */
+  /** Options for the Fastify scopes of the routes. */
   scope: RegisterOptions;
   userIdLookup: PostbusOptions['userIdLookup'];
   groupIdsLookup: PostbusOptions['groupIdsLookup'];
@@ -120,7 +137,7 @@ const functions = [
   'onDisconnect',
 ] as const;
 
-/** Fills in the defaults. @throws POSTBUS_BAD_OPTION */
+/** Checks the options of the plugin and fills in the defaults. @throws POSTBUS_BAD_OPTION */
 export function toSettings(options: PostbusOptions): Settings {
   keys.check(options);
   for (const name of functions) {

@@ -13,11 +13,11 @@ import { TurnBudget } from './polls/turn-budget.js';
 import { PresenceHooks } from './presence-hooks.js';
 import { lookUp, type Requester } from './viewer.js';
 
-// To start a poll and to answer it may take 50 µs. What a publish waits for, its own request and the answers of Postgres,
-// comes to a few turns of the event loop: with a thousand polls in each, publishers would wait longer than readers.
+// Starting and answering a poll may take 50 µs. A publish waits for a few turns of the event loop: those of its own
+// request and of Postgres' answers. With a thousand polls in each turn, publishers would wait longer than readers.
 const pollsPerTurn = 64;
 
-/** The types of a request that polls. */
+/** The types of a poll's request, for Fastify. */
 export interface PollCall {
   Body?: PollRequest;
   Querystring: { dlp?: string | string[] };
@@ -27,14 +27,14 @@ export interface PollRouteOptions {
   settings: Settings;
   polls: ParkedPolls;
   budget: PollBudget;
-  /** Counts polls. */
+  /** Counts the polls that came in. */
   polled: Meter;
   answers: OpenAnswers;
-  /** Called with the channels of a poll that are refused, and why. */
+  /** Called with the channels that a poll is refused, and the reason for each. */
   noteDenied: (denied: NonNullable<PollRequest['denied']>) => void;
 }
 
-/** What is known of a poll before it starts. */
+/** A poll that the budget has admitted and that has not started. */
 interface Admitted {
   request: FastifyRequest<PollCall>;
   reply: FastifyReply;
@@ -43,7 +43,10 @@ interface Admitted {
   share: Share;
 }
 
-/** Takes a poll from its request to its start: who asks, whether there is room for it, what it may see. */
+/**
+ * Takes a poll from its request to its start: checks whether there is room for it, asks the application who polls, and
+ * finds out what the poll may see.
+ */
 export class PollRoute {
   readonly #hooks: PresenceHooks;
   readonly #starts: TurnBudget;
@@ -60,23 +63,25 @@ export class PollRoute {
     const clientId = clientIdOf(request);
     polled.mark();
     if (settings.bus.isOff) throw new errors.OFF();
-    // Hung up while hooks of the application were under way.
+    // The client hung up while hooks of the application were running.
     if (!answers.has(reply.raw)) return;
     if (request.body?.denied) noteDenied(request.body.denied);
     this.#identify(this.#admit(request, reply, clientId));
   }
 
-  /** Asks the budget whether there is room. @throws POSTBUS_TOO_BUSY */
+  /** Takes the poll's share of the budget. @throws POSTBUS_TOO_BUSY if there is no room */
   #admit(request: FastifyRequest<PollCall>, reply: FastifyReply, clientId: string): Admitted {
     const { settings, budget, answers } = this.options;
     const wantsToWait = settings.longPollingEnabled && !isShort(request.query.dlp);
     const share = budget.admit(request.body?.channels.size ?? 0, wantsToWait);
-    // Given back with the answer if the poll never comes to its start.
+    // If the poll never starts, the share is given back when the answer closes.
     answers.bind(reply.raw, share);
     return { request, reply, clientId, wantsToWait, share };
   }
 
-  /** Asks the application who polls. Without a promise if its lookups have none: most applications' do not. */
+  /**
+   * Asks the application who polls. Makes no promise unless a lookup is async, because in most applications none is.
+   */
   #identify(admitted: Admitted): void {
     const { request, reply, clientId } = admitted;
     const found = lookUp(request, clientId, this.options.settings);
@@ -103,13 +108,14 @@ export class PollRoute {
   #start({ request, reply, clientId, wantsToWait, share }: Admitted, { viewer, site }: Requester): void {
     const { settings, polls, answers } = this.options;
     const { dispatcher, clientFilters } = settings.internals;
-    // Hung up meanwhile.
+    // The client hung up while the lookups ran.
     if (!answers.has(reply.raw)) return;
     const streaming = wantsToWait && settings.chunkedEncodingEnabled && request.headers['dont-chunk'] === undefined;
     const poll = new Poll({
       dispatcher,
       polls,
-      // Neither sites nor ids of users hold a NUL: no client can pass for another user's, nor nobody for the user ''.
+      // Neither sites nor user ids can hold a NUL, so no client can pass for another user's. The = tells the user with
+      // the id '' from nobody.
       client: `${site}\0${viewer.userId === null ? '' : `=${viewer.userId}`}\0${clientId}`,
       request: request.body ?? { channels: new Map(), sequence: 0 },
       viewer,
@@ -120,7 +126,7 @@ export class PollRoute {
       answer: streaming ? new StreamedAnswer(reply) : new WholeAnswer(reply),
       onParked: this.#hooks.of(viewer, site, request),
     });
-    // Not to be kept for as long as the poll waits.
+    // The body need not stay in memory while the poll waits.
     request.body = undefined;
     answers.bind(reply.raw, poll);
     if (polls.enter(poll)) poll.start();
@@ -128,7 +134,7 @@ export class PollRoute {
   }
 }
 
-/** `dlp=t`, given once or more often. */
+/** True if the query has `dlp=t`, once or among several values. */
 function isShort(dlp: string | string[] | undefined): boolean {
   return dlp === 't' || (Array.isArray(dlp) && dlp.includes('t'));
 }

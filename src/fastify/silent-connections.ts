@@ -3,16 +3,19 @@ import type { Socket } from 'node:net';
 import type { FastifyInstance } from 'fastify';
 
 const intervalMs = 200;
-/** A request may just be on its way to a connection on which nothing came so far; */
+/** Ms without a byte after which a connection that never sent one is closed: a first request may be on its way. */
 const maxSilence = intervalMs;
-/** and half of one waits for the other half, over a slow line for example. */
+/**
+ * Ms without a byte after which a connection that sent half of a request is closed: the other half may come over a slow
+ * line.
+ */
 const maxPause = 3_000;
 
 /**
- * Connections on which nothing is under way. Clients open them in advance: browsers and proxies for a second request, undici
- * after one that was aborted. Others send half of a request and no more, or keep a session of HTTP/2. A server that closes ends
- * what is idle after an answer, but would wait for these: more than a minute, or for ever, because Node's timeouts for
- * requests end with the close.
+ * Closes connections that have no answer under way when the server stops. Clients open connections in advance: browsers
+ * and proxies for a second request, undici after an aborted one. Others send half of a request and no more, or keep an
+ * HTTP/2 session open. A server that closes ends connections that are idle after an answer, but would wait for these:
+ * more than a minute, or for ever, because Node's timeouts for requests end with the close.
  */
 export class SilentConnections {
   readonly #sockets = new Set<Socket>();
@@ -24,7 +27,7 @@ export class SilentConnections {
     const onClose = function (this: Socket) {
       forget(this);
     };
-    // With TLS, there is another socket for what is asked; the one below has read the handshake.
+    // With TLS, requests come through a second socket; the bytes of the handshake count on the one below it.
     for (const event of ['connection', 'secureConnection'])
       server.on(event, (socket: Socket) => {
         this.#sockets.add(socket);
@@ -36,7 +39,9 @@ export class SilentConnections {
     });
   }
 
-  /** Each that is silent has some time left, those that come later too, until the server has closed. */
+  /**
+   * Until the server has closed, closes every connection that stays silent for too long, also those that open later.
+   */
   close(): void {
     let before = new Map<Socket, Silence>();
     const closeSilent = () => {
@@ -53,25 +58,25 @@ export class SilentConnections {
       before = silent;
     };
     closeSilent();
-    // Sockets that are open keep the process alive, until the timer has closed them.
+    // The timer is unref'd: open sockets keep the process alive until the timer has closed them.
     this.#timer ??= setInterval(() => {
       closeSilent();
-      // What is under way in a session still gets its answer.
+      // Requests under way in an HTTP/2 session still get their answers.
       for (const session of this.#sessions) if (!session.closed) session.close();
     }, intervalMs).unref();
     this.server.once('close', () => clearInterval(this.#timer));
   }
 }
 
-/** Nothing more has come since then, in ms of performance.now(). */
+/** A socket on which no byte has come since `since` (ms of performance.now()). */
 interface Silence {
   bytesRead: number;
   since: number;
 }
 
 /**
- * Nothing came, or half of a request. For the latter Node has no public word: a socket of HTTP/1 has a parser (one that was
- * upgraded no longer has), and `_httpMessage`, the answer that is under way.
+ * True if no byte came on a socket, or a request is incomplete or there is none. Node has no public API for the latter:
+ * a socket of HTTP/1 has a `parser` (one that was upgraded no longer has), and `_httpMessage` is the answer under way.
  */
 function isSilent(socket: Socket): boolean {
   if (socket.bytesRead === 0) return true;

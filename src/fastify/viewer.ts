@@ -4,17 +4,19 @@ import { errors } from '../foundation/errors.js';
 import type { Viewer } from '../messages/visibility.js';
 import type { Settings } from './options.js';
 
-/** Who a request comes from, and to which site ('': none). */
+/** Who a request comes from, and for which site ('' for none). */
 export interface Requester {
   viewer: Viewer;
   site: string;
 }
 
 /**
- * Asks the lookups who a request comes from. One that throws, rejects or answers nonsense fails the poll: it is never
- * taken for nobody or everybody.
+ * Asks the application's lookups who a request comes from. A lookup that throws, rejects or returns nonsense fails the
+ * poll: its viewer is never taken for nobody, nor for somebody with access to everything.
  *
- * Without a promise where none of them is async: the hot path of most applications.
+ * Returns no promise unless a lookup is async, because in most applications none is and this runs for every poll.
+ *
+ * @throws POSTBUS_LOOKUP_FAILED
  */
 export function lookUp(request: FastifyRequest, clientId: string, settings: Settings): Requester | Promise<Requester> {
   const userId = call(request, settings.userIdLookup);
@@ -30,7 +32,10 @@ export function lookUp(request: FastifyRequest, clientId: string, settings: Sett
   return check(request, clientId, userId, groupIds, siteId);
 }
 
-/** A throw is a rejection: were it to go further, nobody would look after the promises of the lookups before. */
+/**
+ * Calls a lookup; turns a throw into a rejection. If it threw, nobody would handle rejections of the lookups called
+ * before.
+ */
 function call<Answer>(
   request: FastifyRequest,
   lookup: ((request: FastifyRequest) => Answer) | undefined,
@@ -42,7 +47,7 @@ function call<Answer>(
   }
 }
 
-/** Not only a Promise of Node's own: query builders are asked for their rows in the same way. */
+/** True for any thenable, not only for a Promise: query builders are awaited for their rows in the same way. */
 function isThenable(answer: unknown): boolean {
   return typeof answer === 'object' && answer !== null && 'then' in answer && typeof answer.then === 'function';
 }

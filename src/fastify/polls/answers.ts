@@ -4,21 +4,22 @@ import { emptyFrame, type Frame } from '../../messages/frame.js';
 
 /** How a poll's answer reaches its client. */
 export interface Answer {
-  /** The first thing that the client is told; `parked` if more may follow. A stream calls `onSent` when all of it has left. */
+  /** Sends the first frame. `parked`: more may follow. A stream calls `onSent` once all of the frame has left. */
   begin(frame: Frame, parked: boolean, onSent?: () => void): void;
-  /** Sends the next messages; returns true if the poll goes on to wait. */
+  /** Sends the next messages. Returns true if the poll goes on waiting. */
   more(frame: Frame, onSent?: () => void): boolean;
-  /** The end of the wait, with nothing new. */
+  /** Ends the answer, with nothing new. */
   end(): void;
   fail(error: unknown): void;
 }
 
-// A client that reads slower than it is sent to may be so many bytes behind; then it is cut off, and comes back for
-// the rest with the id that it got to. More than a stream begins with, or it might never get further.
+// A client that reads too slowly may be this many bytes behind. Then it is cut off, and asks for the rest with the last
+// id that it got. This is more than a page, with which a stream begins; otherwise the client might never get any
+// further.
 const maxBehind = 2 * 1024 * 1024;
 const maxTextLength = 4096;
 
-/** An answer of one piece: `application/json`. */
+/** An answer in one piece: `application/json`. */
 export class WholeAnswer implements Answer {
   constructor(private readonly reply: FastifyReply) {}
 
@@ -41,7 +42,7 @@ export class WholeAnswer implements Answer {
 
   #send(frame: Frame): void {
     const { json } = frame;
-    // Node sends headers and a short text in one piece; bytes, in two.
+    // Node sends headers and a short string in one piece, but headers and bytes in two.
     const body = json.length < maxTextLength ? json : frame.body;
     this.reply.header('content-type', 'application/json; charset=utf-8').send(body);
   }
@@ -50,7 +51,7 @@ export class WholeAnswer implements Answer {
 /** A stream of frames, each ended by a separator. */
 export class StreamedAnswer implements Answer {
   readonly #response: FastifyReply['raw'];
-  /** Until it begins: a stream goes past Fastify, and keeps nothing of it. */
+  /** Undefined once the stream has begun: from then on it bypasses Fastify, and need not keep the reply in memory. */
   #reply: FastifyReply | undefined;
 
   constructor(reply: FastifyReply) {
@@ -61,7 +62,7 @@ export class StreamedAnswer implements Answer {
   begin(frame: Frame, parked: boolean, onSent?: () => void): void {
     const reply = this.#reply;
     if (!reply) return;
-    // What does not wait is no stream; the client tells by the content type.
+    // An answer that does not wait is sent in one piece; the client tells the two apart by the content type.
     if (!parked) {
       new WholeAnswer(reply).begin(frame, parked);
       return;
@@ -78,13 +79,14 @@ export class StreamedAnswer implements Answer {
   more(frame: Frame, onSent?: () => void): boolean {
     const response = this.#response;
     const { socket } = response;
-    // What waits in the socket is counted in.
+    // writableLength includes bytes that wait in the socket.
     if (response.writableLength > maxBehind) {
       response.destroy();
       return false;
     }
-    // Past Node's response object, which would encode the same chunk again for every client. Where there is another
-    // kind of response (HTTP/2), or an earlier answer on the connection is not through (pipelining), it has to.
+    // Write to the socket itself, because Node's response object would encode the same chunk again for every client.
+    // The response object is needed for HTTP/2, and while an earlier answer on the connection is not complete
+    // (pipelining).
     if (response instanceof ServerResponse && response.chunkedEncoding && socket) socket.write(frame.chunk, onSent);
     else response.write(frame.text, onSent);
     return true;
@@ -99,7 +101,7 @@ export class StreamedAnswer implements Answer {
   }
 }
 
-/** What hooks have set so far: hijacking would lose it. */
+/** Returns the headers that hooks have set so far; hijacking would lose them. */
 function definedHeaders(reply: FastifyReply): Record<string, string | number | string[]> {
   const headers: Record<string, string | number | string[]> = {};
   for (const [name, value] of Object.entries(reply.getHeaders())) if (value !== undefined) headers[name] = value;

@@ -4,7 +4,10 @@ import type { DenialReason } from './poll-request.js';
 
 const shownNames = 10;
 
-/** Logs channels that polls name and are not given, once a minute: a page with a wrong name polls again and again. */
+/**
+ * Logs channels that polls name and are refused, at most once a minute, because a page with a wrong name polls again
+ * and again.
+ */
 export function logDenials(log: FastifyBaseLogger): (denied: ReadonlyMap<string, DenialReason>) => void {
   const denials = new ThrottledLog<ReadonlyMap<string, DenialReason>>((count, denied) => {
     const channels = Object.fromEntries(

@@ -4,7 +4,7 @@ import type { FastifyReply } from 'fastify';
 
 type Response = FastifyReply['raw'];
 
-/** What is under way for an answer, and over when its client hangs up. */
+/** Work for an answer, which ends if the client hangs up. */
 interface UnderWay {
   close(): void;
 }
@@ -12,18 +12,21 @@ interface UnderWay {
 const stallTimeoutMs = 30_000;
 const graceMs = 500;
 
-/** Polls' answers, from the head of the request until the last byte has left or the client has hung up. */
+/** The answers of polls, from the head of the request until the last byte has left or the client has hung up. */
 export class OpenAnswers {
   readonly #open = new Map<Response, UnderWay | undefined>();
   readonly #leaving = new WeakSet<Response>();
   readonly #sweeper: NodeJS.Timeout;
-  /** One for all answers, not to keep what each request has at hand. */
+  /** One listener for all answers: a closure for each would keep its request in memory. */
   readonly #onClose: (this: Response) => void;
-  /** Those in line behind an earlier answer on their connection: Node does not tell them when it closes. */
+  /**
+   * Answers in line behind an earlier one on their connection (pipelining): Node does not emit `close` on them if the
+   * connection closes.
+   */
   readonly #lines = new WeakMap<Socket, Set<Response>>();
   #onEmpty = () => {};
 
-  /** `patience`: ms after which a client that takes nothing of an answer that has ended is cut off. */
+  /** `patience`: ms after which a client that takes no byte of an answer that has ended is cut off. */
   constructor(private readonly patience = stallTimeoutMs) {
     this.#sweeper = setInterval(() => this.#sweep(), patience / 3).unref();
     const remove = (response: Response) => this.#remove(response);
@@ -34,26 +37,27 @@ export class OpenAnswers {
 
   add(response: Response): void {
     const { socket } = response.req;
-    // The client has hung up before, while hooks of the application were under way: nothing would tell of it.
+    // The client hung up earlier, while hooks of the application were running: there will be no `close` event.
     if (socket.destroyed) return;
     this.#open.set(response, undefined);
     response.on('close', this.#onClose);
     if (response instanceof ServerResponse && !response.socket) this.#putInLine(response, socket);
   }
 
-  /** Closes what is under way for an answer when the client hangs up, in place of what was bound before. */
+  /** If the client hangs up, closes `underWay`, instead of what was bound to the answer before. */
   bind(response: Response, underWay: UnderWay): void {
     this.#open.set(response, underWay);
   }
 
-  /** False when the client has hung up, or has its answer. */
+  /** False if the client has hung up, or has its whole answer. */
   has(response: Response): boolean {
     return this.#open.has(response);
   }
 
   /**
-   * Answers whose head is yet to be sent say that their connection ends: a client, or a proxy, that asked the next thing on it
-   * would be cut off. Not if others are in line behind: they are yet to be answered on that connection.
+   * Makes answers whose head has not been sent say that their connection ends, because a client or proxy that sent
+   * another request on it would be cut off. Exception: if other answers are in line behind one, they still need the
+   * connection.
    */
   endConnections(): void {
     for (const response of this.#open.keys()) {
@@ -63,9 +67,9 @@ export class OpenAnswers {
   }
 
   /**
-   * Waits until answers that have ended have left, so that their connections are idle when the server closes those that
-   * are: else it would wait for the clients to let go of them. Those that do not read, or whose request is yet to come in
-   * or to be looked up, are cut off.
+   * Waits until answers that have ended have left, so that their connections are idle when the server closes idle
+   * connections; otherwise it would wait for the clients to close them. After 500 ms, answers whose clients do not
+   * read, and requests that have not been read or looked up, are cut off.
    */
   async drain(): Promise<void> {
     clearInterval(this.#sweeper);
@@ -76,7 +80,7 @@ export class OpenAnswers {
       cutOff = setTimeout(() => {
         for (const response of this.#open.keys()) {
           response.destroy();
-          // One that is still in line would not tell.
+          // Node emits no `close` on an answer that is still in line.
           this.#remove(response);
         }
       }, graceMs);
@@ -105,7 +109,10 @@ export class OpenAnswers {
     line.add(response);
   }
 
-  /** Hardly an answer is seen here: those that are read have left by then. */
+  /**
+   * Limits the time of answers that have ended and not left. There are few: clients that read have taken theirs by the
+   * next sweep.
+   */
   #sweep(): void {
     for (const response of this.#open.keys()) {
       if (!response.writableEnded || this.#leaving.has(response)) continue;
@@ -114,12 +121,12 @@ export class OpenAnswers {
     }
   }
 
-  /** By Node's own timeout, which begins again whenever the other end has taken something. */
+  /** Uses Node's own timeout, which restarts each time the client takes bytes. */
   #limitIdleness(response: Response): void {
     response.setTimeout(this.patience, () => response.destroy());
     if (!(response instanceof ServerResponse)) return;
     const { socket } = response;
-    // Node sets another one for the time between requests; but where keepAliveTimeout is 0, it would leave this one.
+    // After an answer Node replaces this timeout by keepAliveTimeout; but if that is 0, this one would stay.
     response.once('finish', () => {
       if (socket?.timeout === this.patience) socket.setTimeout(0);
     });

@@ -1,19 +1,22 @@
-/** A poll under way. */
+/** A poll under way on this node. */
 export interface ParkedPoll {
-  /** Tells clients apart. */
+  /** Identifies the client: site, user and client id. */
   readonly client: string;
-  /** Of the same client, the poll with the higher number is the newer one. */
+  /** Of two polls of one client, the one with the higher number is newer. */
   readonly sequence: number;
-  /** When it has waited its time, in ms of performance.now(); undefined until it waits. */
+  /** When the wait ends, in ms of performance.now(); undefined until the poll waits. */
   deadline: number | undefined;
-  /** Answers it with what it has, or nothing. */
+  /** Answers the poll with the messages that it has, or none. */
   end(): void;
 }
 
-/** The polls under way on this node, by client, and when each has waited its time. */
+/** The polls under way on this node, by client, and the times at which their waits end. */
 export class ParkedPolls {
   readonly #byClient = new Map<string, ParkedPoll>();
-  /** Those that wait, in the order in which they began to: all wait equally long, so one timer is enough. */
+  /**
+   * All polls under way; those that wait are in the order in which they began to. All wait equally long, so one timer
+   * is enough.
+   */
   readonly #all = new Set<ParkedPoll>();
   #ended = false;
   #timer: NodeJS.Timeout | undefined;
@@ -22,8 +25,8 @@ export class ParkedPolls {
   constructor(private readonly interval: number) {}
 
   /**
-   * Lets a client's poll take over from its older one, which ends. False when it is the older one itself, arriving
-   * late, or when all have ended.
+   * Registers a poll, and ends the older one of the same client. Returns false if this poll is the older one, arriving
+   * late, or if endAll() was called.
    */
   enter(poll: ParkedPoll): boolean {
     const other = this.#byClient.get(poll.client);
@@ -34,7 +37,7 @@ export class ParkedPolls {
     return true;
   }
 
-  /** It waits from now on, and ends at the interval. */
+  /** Lets a poll wait from now on; it ends after the interval. */
   park(poll: ParkedPoll): void {
     poll.deadline = Math.floor(performance.now()) + this.interval;
     this.#all.delete(poll);
@@ -47,7 +50,7 @@ export class ParkedPolls {
     if (this.#byClient.get(poll.client) === poll) this.#byClient.delete(poll.client);
   }
 
-  /** For good: a poll whose lookups are still under way must not wait either. */
+  /** Ends all polls, and lets none enter any more: a poll whose lookups are still running must not wait either. */
   endAll(): void {
     this.#ended = true;
     clearTimeout(this.#timer);

@@ -5,16 +5,17 @@ export interface PollLimits {
   maxWaitingChannels: number;
 }
 
-// What a poll takes besides its channels is as much as some channels take.
+// Memory that a poll takes besides its channels, in channels.
 const pollWeight = 8;
 const minAnswering = 10_000;
-// While the database is asked for a channel, it takes some 2.5 kB.
+// While a poll reads a channel from the database, the channel takes some 2.5 kB.
 const maxReading = 20_000;
 
 /**
- * What the polls of a node may hold in memory. A poll is admitted before its lookups, so that those under way count, too.
- * Polls that may wait count by number and by channels; beyond either limit a poll is answered at once. Polls that are
- * answered at once also take memory until the database has told what is new: beyond half as many channels they are refused.
+ * Limits the memory that the polls of a node take. A poll is admitted before its lookups, so that polls whose lookups
+ * are running count, too. Polls that may wait count by number and by channels; a poll beyond either limit is answered
+ * at once. Polls that are answered at once also take memory until the database has answered: if they have more channels
+ * than half of `maxWaitingChannels` (at least 10,000), further ones are refused.
  */
 export class PollBudget {
   #waiting = 0;
@@ -30,22 +31,22 @@ export class PollBudget {
     this.#maxAnswering = Math.max(minAnswering, limits.maxWaitingChannels / 2);
   }
 
-  /** Polls that wait, or will if they find nothing new. */
+  /** Number of polls that wait, or will if they find nothing new. */
   get waiting(): number {
     return this.#waiting;
   }
 
-  /** Channels of the polls that wait, or will if they find nothing new. */
+  /** Number of channels of the polls that wait, or will if they find nothing new. */
   get waitingChannels(): number {
     return this.#waitingChannels;
   }
 
-  /** False while polls have so many channels to begin with that the next poll has to wait for its start. */
+  /** False while polls read so many channels that the next poll must not start yet. */
   get hasRoomToRead(): boolean {
     return this.#reading < maxReading;
   }
 
-  /** @throws POSTBUS_TOO_BUSY */
+  /** Takes a share for a poll with this number of channels. @throws POSTBUS_TOO_BUSY if there is no room */
   admit(channels: number, wantsToWait: boolean): Share {
     const { maxActiveClients, maxWaitingChannels } = this.limits;
     const mayWait =
@@ -55,12 +56,12 @@ export class PollBudget {
     return new Share(this, channels, mayWait);
   }
 
-  /** Called by a share, once. */
+  /** Returns a share to the budget; its share calls this once. */
   giveBack({ channels, mayWait }: Share): void {
     this.#count(channels, mayWait, -1);
   }
 
-  /** Called by a share when its poll begins to read (1), and when it has read or is over (-1). */
+  /** Called by a share: with 1 when its poll begins to read, and with -1 when the poll has read or has ended. */
   countReading({ channels }: Share, sign: 1 | -1): void {
     const hadRoom = this.hasRoomToRead;
     this.#reading += sign * channels;

@@ -2,24 +2,27 @@ import { isUtf8 } from 'node:buffer';
 import { checkChannel, isChannel } from '../../foundation/checks.js';
 import { errors } from '../../foundation/errors.js';
 
-/** What a poll asks for. */
+/** The channels and positions that a poll asks for. */
 export interface PollRequest {
-  /** Position by channel: an id, -1 from now on, -2 the last message …; null from now on without a status. */
+  /**
+   * Position by channel: an id; -1 for "from now on", -2 for "the last message first", …; null for "from now on, and do
+   * not tell me the last id".
+   */
   channels: Map<string, number | null>;
-  /** Number of the request, counted up by the client; 0 if it does not count. */
+  /** Number of the request, counted up by the client; 0 if the client does not count. */
   sequence: number;
-  /** Channels that are left out, with the reason; undefined if there are none. */
+  /** Channels that the poll is refused, with the reason; undefined if there are none. */
   denied?: Map<string, DenialReason>;
 }
 
-/** Why a poll is not given a channel: `data` of the message on `/__denied` has it by channel. */
+/** Why a poll is refused a channel; the message on `/__denied` has it in `data`, by channel. */
 export type DenialReason = 'bad_channel' | 'too_many';
 
-/** Reads a form (`/chat=5&__seq=1`). */
+/** Reads the body of a form, such as `/chat=5&__seq=1`. @throws POSTBUS_BAD_BODY or POSTBUS_BAD_CHANNEL */
 export function parseForm(bytes: Buffer, maxChannels: number): PollRequest {
   const body = decode(bytes);
   if (!body.includes('%') || isPercentEncoded(body)) return collect(new URLSearchParams(body), maxChannels);
-  // URLSearchParams would make other channels of them: ones that stay silent.
+  // URLSearchParams would turn malformed names into other channels, which would stay silent.
   const [sound, broken]: [string[], string[]] = [[], []];
   for (const field of body.split('&')) (isPercentEncoded(field) ? sound : broken).push(field);
   const request = collect(new URLSearchParams(sound.join('&')), maxChannels);
@@ -31,7 +34,7 @@ export function parseForm(bytes: Buffer, maxChannels: number): PollRequest {
   return request;
 }
 
-/** Reads a JSON object (`{"/chat":5,"__seq":1}`). */
+/** Reads a JSON object, such as `{"/chat":5,"__seq":1}`. @throws POSTBUS_BAD_BODY or POSTBUS_BAD_CHANNEL */
 export function parseJson(bytes: Buffer, maxChannels: number): PollRequest {
   const body = decode(bytes);
   if (body === '') return { channels: new Map(), sequence: 0 };
@@ -65,7 +68,8 @@ function collect(entries: Iterable<[string, unknown]>, maxChannels: number): Pol
   const request: PollRequest = { channels: new Map(), sequence: 0 };
   for (const [name, value] of entries) {
     if (name === '__seq') {
-      // One that is no number counts as none, as in the original: it must not silence the channels of a page.
+      // A sequence that is no number counts as none, as in the original message_bus: it must not silence the channels
+      // of a page.
       request.sequence = toInteger(value) ?? 0;
       continue;
     }
@@ -77,12 +81,15 @@ function collect(entries: Iterable<[string, unknown]>, maxChannels: number): Pol
     if (reason === undefined) request.channels.set(name, toPosition(value));
     else request.denied = (request.denied ?? new Map<string, DenialReason>()).set(name, reason);
   }
-  // One name that is no channel must not silence the others of a page.
+  // One name that is no channel must not silence the other channels of a page; if all are refused, the poll fails.
   if (request.channels.size === 0) for (const name of request.denied?.keys() ?? []) checkChannel(name, 'body');
   return request;
 }
 
-/** A value that is no id counts as -1: its client is told the last id of the channel, and has an id from then on. */
+/**
+ * Reads a position. A value that is no number counts as -1: the client is told the last id of the channel, and has an
+ * id from then on.
+ */
 function toPosition(value: unknown): number | null {
   return value === null || value === '' ? null : (toInteger(value) ?? -1);
 }

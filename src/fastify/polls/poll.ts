@@ -14,40 +14,40 @@ import type { PollRequest } from './poll-request.js';
 export interface PollOptions {
   dispatcher: Dispatcher;
   polls: ParkedPolls;
-  /** Tells clients apart, also those of different users that chose the same id. */
+  /** Identifies the client, even among clients of different users that chose the same client id. */
   client: string;
   request: PollRequest;
   viewer: Viewer;
   filters: ClientFilters;
   site: string;
   /**
-   * Its part of the budget, which it gives back when it is over; tells whether it may wait. A poll that may not is answered
-   * with all that was acknowledged before it came.
+   * The poll's share of the budget, which it gives back at its end. `share.mayWait` tells whether the poll may wait. A
+   * poll that may not is answered with all messages whose publish was acknowledged before it came.
    */
   share: Share;
-  /** True if its client takes a stream: all pages of a backlog, and then the messages that come while it waits. */
+  /** True if the client takes a stream: all pages of a backlog, and then the messages that come while it waits. */
   streaming: boolean;
   answer: Answer;
-  /** Called when the poll begins to wait; what it answers, when it no longer does. */
+  /** Called when the poll begins to wait; returns a function that is called when it no longer does. */
   onParked: (() => () => void) | undefined;
 }
 
-// Characters of a page, or one message if that has more. A stream goes on with the next page when this one has left; else the
-// client comes back for what follows.
+// Characters of a page; a single message may have more. A stream sends the next page once this one has left; other
+// clients poll for it.
 const maxPageLength = 512 * 1024;
 
 /**
- * One poll, from its request to its last word: opens a cursor a channel, gathers what they have at the start, answers
- * that, or parks until one of them has more. A stream sends page after page until it is up to date, then what comes live.
- *
- * Thousands of them wait at a time: it keeps nothing of the request but what it needs until its end.
+ * One poll, from its request to its last word: opens a cursor for each channel, gathers what they have at the start,
+ * and answers with that, or parks until one of them has more. A stream sends page after page until it is up to date,
+ * then what is published live. Thousands of polls wait at a time, so a poll keeps nothing of its request that it does
+ * not need until its end.
  */
 export class Poll implements Sink, ParkedPoll {
   readonly client: string;
-  /** Of the same client, the poll with the higher number is the newer one. */
+  /** Of two polls of one client, the one with the higher number is newer. */
   readonly sequence: number;
   readonly #share: Share;
-  /** When it has waited its time, in ms of performance.now(); undefined until it waits. */
+  /** When the wait ends, in ms of performance.now(); undefined until the poll waits. */
   deadline: number | undefined;
   readonly #polls: ParkedPolls;
   readonly #answer: Answer;
@@ -56,23 +56,23 @@ export class Poll implements Sink, ParkedPoll {
   readonly #streaming: boolean;
   readonly #channels: readonly string[];
   #cursors: readonly Cursor[];
-  /** Channels whose last id the client is to be told. */
+  /** Cursors of the channels whose last id the client must be told. */
   #status: Set<Cursor> | undefined;
   /**
-   * The message on `/__denied` until it is sent, with the first answer. It is no reason to answer: a client with one wrong name
-   * would poll without a pause.
+   * The message on `/__denied`, until the first answer has it. It alone is no reason to answer: a client with one wrong
+   * name would poll without a pause.
    */
   #denied: string | undefined;
-  /** Messages that wait for the rest of their page, or for the end of this turn. */
+  /** Messages that wait for the rest of their page, or for the end of this turn of the event loop. */
   #out: Batch[] = [];
-  /** Characters of the page that is gathered, or is on its way. */
+  /** Characters of the page that is being gathered or sent. */
   #outLength = 0;
-  /** Cursors that read for the page that is gathered. */
+  /** Number of cursors that are still reading for this page. */
   #reading: number;
-  /** Until the cursors are live and all that they have read has been sent. */
+  /** True until all cursors are live and everything that they have read has been sent. */
   #isGathering = true;
   #closed = false;
-  /** Its stream has begun, or it waits. */
+  /** True if the stream has begun, or the poll waits. */
   #parked = false;
   readonly #onParked: (() => () => void) | undefined;
   #onUnparked: (() => void) | undefined;
@@ -111,7 +111,7 @@ export class Poll implements Sink, ParkedPoll {
 
   onBatch(cursor: Cursor, batch: Batch): void {
     const visible = this.#visible(cursor, batch);
-    // While nobody subscribes this costs a comparison for each client and batch, too little to be measured.
+    // While nobody subscribes to the trace, this costs one comparison for each client and batch, too little to measure.
     if (deliverTrace.isOn) traceDelivery(this.tracedAs, batch, visible, this.#filters);
     if (visible.messages.length === 0) return;
     if (this.#streaming && !this.#isGathering) {
@@ -123,7 +123,7 @@ export class Poll implements Sink, ParkedPoll {
     if (this.#parked && this.#out.length === 1) flushSoon(this);
   }
 
-  /** A page is enough, until it has left. */
+  /** True if a page is gathered: cursors then stop reading until it has left. */
   isFull(): boolean {
     return this.#outLength >= maxPageLength;
   }
@@ -140,7 +140,7 @@ export class Poll implements Sink, ParkedPoll {
   onFailed(_cursor: Cursor, error: unknown): void {
     this.#send();
     if (this.#closed) return;
-    // A stream that has begun can only end; its client asks again, and is told then.
+    // A stream that has begun can only end; its client polls again, and gets the error then.
     if (this.#parked && this.#streaming) {
       this.end();
       return;
@@ -149,7 +149,7 @@ export class Poll implements Sink, ParkedPoll {
     this.#answer.fail(error);
   }
 
-  /** Ends the poll with what it has, or nothing. */
+  /** Ends the poll with the messages that it has, or none. */
   end(): void {
     this.#send(this.#denied !== undefined);
     if (this.#closed) return;
@@ -159,7 +159,10 @@ export class Poll implements Sink, ParkedPoll {
     else this.#answer.begin(emptyFrame, false);
   }
 
-  /** Answers a parked poll with what has come. A page that is gathered is sent as a whole. */
+  /**
+   * Answers a parked poll with the messages that have come. While a page is gathered, does nothing: a page is sent as a
+   * whole.
+   */
   flush(): void {
     if (!this.#isGathering) this.#send();
   }
@@ -171,7 +174,7 @@ export class Poll implements Sink, ParkedPoll {
     if (!this.#answer.more(frame)) this.close();
   }
 
-  /** Forgets the poll, without an answer: its client is gone. */
+  /** Ends the poll without an answer, for example because its client is gone. */
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
@@ -186,7 +189,7 @@ export class Poll implements Sink, ParkedPoll {
 
   #visible(cursor: Cursor, batch: Batch): Batch {
     const visible = visibleTo(this.#viewer, batch, this.#filters);
-    // A client that waits is neither woken nor told; it is moved on with its next poll.
+    // Hidden messages neither wake a waiting client nor move its position; its next poll tells it the last id.
     if (visible !== batch && this.#isGathering) this.#tell(cursor);
     return visible;
   }
@@ -200,7 +203,7 @@ export class Poll implements Sink, ParkedPoll {
     return this.#out.length > 0 || this.#status !== undefined;
   }
 
-  /** Each cursor is live, or has stopped because the page is full. */
+  /** Called when each cursor is live, or has stopped because the page is full. */
   #onPageRead(): void {
     if (this.#closed) return;
     this.#share.endReading();
@@ -219,7 +222,7 @@ export class Poll implements Sink, ParkedPoll {
   }
 
   #sendPage(isLast: boolean): void {
-    // The next page is read when this one has left: a slow client has one page in memory.
+    // The next page is read once this one has left, so that a slow client has at most one page in memory.
     const onSent = isLast ? undefined : () => this.#readOn();
     const isEmpty = !this.#hasNews;
     const frame = this.#takeFrame();
@@ -236,7 +239,7 @@ export class Poll implements Sink, ParkedPoll {
     if (!this.#share.mayWait) this.end();
   }
 
-  /** Gathers the next page from the cursors that stopped, or fell behind, while the last one was full. */
+  /** Gathers the next page from the cursors that stopped or fell behind while the last page was full. */
   #readOn(): void {
     if (this.#closed) return;
     this.#outLength = 0;
@@ -263,7 +266,7 @@ export class Poll implements Sink, ParkedPoll {
     const data: string[] = [];
     for (const [i, channel] of this.#channels.entries()) {
       const cursor = this.#cursors[i];
-      // A cursor that has not been read has no position yet: it is told with a later page.
+      // A cursor that has not been read has no position yet: its channel is in a later page.
       if (cursor && cursor.position >= 0 && this.#status?.delete(cursor)) {
         data.push(`${JSON.stringify(channel)}:${cursor.position}`);
       }
@@ -277,12 +280,13 @@ export class Poll implements Sink, ParkedPoll {
   }
 }
 
-/** A message of the bus's own, to one client. */
+/** A message from the bus itself to one client. */
 function ownMessage(channel: string, data: string): string {
   return `{"global_id":-1,"message_id":-1,"channel":"${channel}","data":${data}}`;
 }
 
-// Channels hand over what they have one after the other: a poll that waits on several is answered with all of it.
+// Feeds hand over their messages one after the other. A poll that waits on several channels is flushed after all of
+// them, so that its answer has the messages of all.
 let unflushed: Poll[] = [];
 
 function flushSoon(poll: Poll): void {

@@ -1,6 +1,6 @@
 /**
- * Does what it is given in that order, but no more than so much in a turn of the event loop; between the shares, others
- * have their turn. It pauses while there is no room, until resume().
+ * Runs functions in the order given, at most `max` in a turn of the event loop, so that other work gets its turn in
+ * between. While `hasRoom()` is false, it pauses until resume() is called.
  */
 export class TurnBudget {
   readonly #waiting: (() => void)[] = [];
@@ -14,7 +14,7 @@ export class TurnBudget {
     this.#left = max;
   }
 
-  /** At once, while there is room and something left of this turn's share. */
+  /** Runs `act` at once if there is room and this turn's budget is not used up; queues it otherwise. */
   add(act: () => void): void {
     this.#schedule();
     if (this.#left === 0 || this.#waiting.length > 0 || !this.hasRoom()) {
@@ -25,7 +25,7 @@ export class TurnBudget {
     }
   }
 
-  /** There is room again. */
+  /** Call this when hasRoom() has become true. */
   resume(): void {
     if (this.#waiting.length > 0) this.#schedule();
   }
@@ -47,7 +47,7 @@ export class TurnBudget {
       act();
     }
     this.#waiting.splice(0, done);
-    // What comes meanwhile goes behind those that wait already.
+    // While functions wait, those that are added in this turn queue behind them.
     this.#left = this.#waiting.length > 0 ? 0 : this.max - done;
     if (done > 0) this.#schedule();
   }
