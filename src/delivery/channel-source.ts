@@ -12,11 +12,11 @@ export interface ChannelSourceOptions {
   channel: string;
   reader: Pick<Reader, 'read' | 'head' | 'findPlace'>;
   memory: TailMemory;
-  /** 0 while notifications do not come in; else a number that changes with each interruption. */
+  /** 0 while this node receives no notifications; otherwise a number that changes with each interruption. */
   connection: () => number;
 }
 
-/** A channel: read from memory where that holds all of it, else from the tables. */
+/** Reads one channel: from its tail in memory if that holds everything asked for, otherwise from the tables. */
 export class ChannelSource implements Source {
   readonly #tail: Tail;
 
@@ -25,13 +25,13 @@ export class ChannelSource implements Source {
   }
 
   async read(after: number): Promise<ReadResult> {
-    // Where the tail cannot help, the tables are asked once, not twice.
+    // If the tail cannot answer, go to the tables directly: one query, not two.
     if (after === -1 || this.#tail.covers(after)) {
       const { site, channel, reader, connection } = this.options;
       const before = connection();
       const { upTo } = this.#tail;
       const head = await reader.head(site, channel);
-      // Ids went back: what is kept was never published.
+      // The channel's last id is lower than the tail's: in this past, the messages in the tail were never published.
       if (head.lastId < upTo) this.#tail.forget();
       const result = before === connection() ? this.#tail.match(after, head) : undefined;
       if (result) {
@@ -46,7 +46,7 @@ export class ChannelSource implements Source {
     const { site, channel, reader, connection } = this.options;
     const before = connection();
     const result = await reader.read(site, channel, after);
-    // With the connection the database may have become another: a standby that had not got all, a backup.
+    // A new connection may lead to a different database: a standby that lags, or a restored backup.
     if (before !== 0 && before === connection()) this.#tail.add(after, result);
     return result;
   }

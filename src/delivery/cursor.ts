@@ -3,25 +3,32 @@ import { Batch } from '../messages/frame.js';
 import type { Feed } from './feed.js';
 import type { Follower } from './follower.js';
 
-/** Whoever is sent the messages of a cursor. */
+/** Receives the messages of a cursor: a poll, a stream or a callback. */
 export interface Sink {
-  /** The next messages, in order, as far as they can still be read; the cursor stands after the last of them. */
+  /**
+   * Called with the next messages, in order, without those that can no longer be read. `cursor.position` is past them
+   * already.
+   */
   onBatch(cursor: Cursor, batch: Batch): void;
   /**
-   * True if it has enough. A start then ends with what was read so far, and the cursor does not become live; a live cursor that
-   * would have more falls behind. Either goes on from where it stands with another start().
+   * True if the sink takes no more for now. A start() in progress then ends with what it has handed over so far, and
+   * the cursor does not become live; a live cursor drops what comes, and is live no longer. In both cases another
+   * start() goes on from the cursor's position.
    */
   isFull?(): boolean;
   /**
-   * The cursor was put to another place: it stood beyond the last id, or the past is another one. What was between, its reader
-   * has missed; what it knows may have been undone.
+   * Called when the cursor was moved to another id, because it stood beyond the last id or because the past is another
+   * one. The reader has missed the messages in between, and messages that it has may have been undone.
    */
   onMovedBack(cursor: Cursor): void;
-  /** All that was there at the start has been handed over, and the cursor is live; or the sink is full. */
+  /**
+   * Called when everything that existed at the start has been handed over and the cursor is live; or when the sink is
+   * full.
+   */
   onStarted(cursor: Cursor): void;
-  /** The start failed, or the bus was closed; the cursor is closed. */
+  /** Called when the start failed or the bus was closed. The cursor is closed. */
   onFailed(cursor: Cursor, error: unknown): void;
-  /** Who it is in traces; asked if somebody subscribes to them. */
+  /** Names the reader in traces. Read only while somebody subscribes to them. */
   readonly tracedAs?: TracedReader;
 }
 
@@ -31,22 +38,22 @@ interface Held {
   lastId: number;
 }
 
-// While a cursor reads, it keeps at most so many live batches, some 50 bytes each; beyond, it reads again. All cursors of
-// a crowd that comes to a busy channel may be reading at the same time.
+// A cursor that is reading holds at most this many live batches, about 50 bytes each; if more come, it reads again. The
+// limit is low because all cursors of a crowd that comes to a busy channel may be reading at the same time.
 const maxHeld = 100;
 
 /**
- * One reader's place in a feed. It is registered before its backlog is read; what comes live meanwhile is held, and
- * merged by id. Each message reaches the sink once, in order.
+ * One reader's place in a feed. The cursor joins the feed before it reads its backlog. Batches that arrive during the
+ * read are held, and merged by id. Each message reaches the sink once, in order.
  */
 export class Cursor implements Follower {
-  /** Id of the last message handed over; negative until the start: -1 from now on, -2 the last message first … */
+  /** Id of the last message handed over. Negative until the start: -1 means from now on, -2 the last message first … */
   position: number;
   #started = false;
   #isReading = false;
   #closed = false;
   #held: Held[] | undefined;
-  /** The past of the feed that the position belongs to. */
+  /** The era of the feed that the position belongs to. */
   #era: number;
 
   constructor(
@@ -60,15 +67,16 @@ export class Cursor implements Follower {
   }
 
   /**
-   * Starts, or goes on after the sink was full; without a query if all that can be new is in memory. `fresh` asks all the same:
-   * a notification of what was acknowledged a moment ago may still be on its way.
+   * Starts the cursor, or goes on after the sink was full. Needs no query if memory holds everything that can be new.
+   * `fresh` asks the database in any case, because the notification of a message acknowledged a moment ago may not have
+   * come yet.
    */
   start(fresh = false): void {
     this.feed.enter(this);
     if (fresh || !this.#recall()) void this.#read();
   }
 
-  /** Whether what comes next will be handed over as it comes. */
+  /** True if the next messages are handed over as they come. */
   get isLive(): boolean {
     return this.#started && !this.#closed;
   }
@@ -87,7 +95,7 @@ export class Cursor implements Follower {
     this.sink.onFailed(this, error);
   }
 
-  /** Called by the feed, with what comes next in it: all that can be read after one id, up to another. */
+  /** Called by the feed with its next messages: all that can be read after the id `after`, up to `lastId`. */
   receive(batch: Batch, after: number, lastId: number): void {
     if (this.#started) {
       this.#accept(batch, lastId);
@@ -97,12 +105,15 @@ export class Cursor implements Follower {
     }
   }
 
-  /** Called by the feed: what is held is of a past that is no more. */
+  /** Called by the feed when the past is another one: drops the held batches, which belong to the old past. */
   drop(): void {
     this.#held = undefined;
   }
 
-  /** Called by the feed: in another past, what is new begins after this id; null: after the last one that it got. */
+  /**
+   * Called by the feed in another past: new messages begin after the id `place`; null: after the last message handed
+   * over.
+   */
   goOn(place: number | null): void {
     if (!this.#started || this.#closed) return;
     this.#era = this.feed.era;
@@ -117,7 +128,9 @@ export class Cursor implements Follower {
     this.#tellOfMove();
   }
 
-  /** Hands over what of the batch is new here: all of it, but for cursors that have just started. */
+  /**
+   * Hands over the messages of the batch that are new to this reader: all of them, unless the cursor has just started.
+   */
   #accept(batch: Batch, lastId: number): void {
     const { position } = this;
     const { idOf } = this.feed.source;
@@ -152,7 +165,7 @@ export class Cursor implements Follower {
     if (reader) deliverTrace.tell({ ...this.feed.where, reader, ...what });
   }
 
-  /** Hands over what is in memory; false where it is to be read. */
+  /** Hands over what is new from memory; returns false if a read is needed. */
   #recall(): boolean {
     if (this.#era !== this.feed.era) return false;
     while (!this.feed.isCaughtUp(this.position)) {
@@ -174,8 +187,8 @@ export class Cursor implements Follower {
   async #read(): Promise<void> {
     this.#isReading = true;
     try {
-      // Again while there is another page, or the feed is further than what was read and held: some was not held, or
-      // was dispatched before this began.
+      // Reads again while there is another page, or while the feed is ahead of what was read and held: then some
+      // batches were not held, or were dispatched before this read began.
       for (let isCaughtUp = false; !isCaughtUp; ) {
         if (this.sink.isFull?.()) break;
         if (this.#era !== this.feed.era) {
@@ -200,11 +213,12 @@ export class Cursor implements Follower {
           this.sink.onBatch(this, batch);
         }
         if (this.#closed) return;
-        // The feed learnt its last id from a commit: a later read that finds less has found another past.
+        // The feed learnt its last id from a commit, so a later read that finds a lower one has found another past.
         if (lastId < before) this.feed.moveBack(lastId, progress);
         this.feed.learn(lastId, connection, batch.messages.at(-1));
         this.feed.flush();
-        // Pages to come say themselves what can be read: a catch-up that is held may have looked before this began.
+        // If more pages follow, the held batches are dropped: those pages tell what can be read, while a catch-up that
+        // is held may have looked at the tables before this read began.
         if (upTo < lastId) this.#held = undefined;
         else this.#release();
         if (this.#closed) return;
@@ -219,7 +233,10 @@ export class Cursor implements Follower {
     }
   }
 
-  /** What was read may be of a past that is no more. A place that is counted from the end is found anew by itself. */
+  /**
+   * Finds the cursor's place in the present past, because what it has read may belong to an earlier one. A negative
+   * position counts from the end, and needs no place.
+   */
   async #findPlace(): Promise<void> {
     let place: number | null | undefined;
     do {
@@ -231,12 +248,13 @@ export class Cursor implements Follower {
     this.#tellOfMove();
   }
 
-  /** Hands over what was held and follows on what was read. */
+  /** Hands over the held batches that follow on what was read. */
   #release(): void {
     const held = this.#held ?? [];
     this.#held = undefined;
     for (const { batch, after, lastId } of held) {
-      // A hole before it, where batches were not held, or went out before this began: they are read, with this one.
+      // A hole before this batch: earlier ones were not held, or were dispatched before the read began. The next read
+      // brings them, and this one.
       if (after > this.position) return;
       if (!this.#closed) this.#accept(batch, lastId);
     }

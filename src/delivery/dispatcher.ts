@@ -11,38 +11,38 @@ import { IdleFeeds } from './idle-feeds.js';
 import type { Source } from './source.js';
 import { TailMemory } from './tails/tail-memory.js';
 
-// Feeds that nobody waits on are kept for so long, for pollers that come back without having to ask the database.
+// Feeds without a cursor are kept for this long, so that pollers that come back need no query.
 const idleFeedMs = 120_000;
 const sweepMs = 30_000;
-// Clients in the background wait for about so long between two polls.
+// Clients in background tabs wait for about this long between two polls.
 const returnMs = 120_000;
 const maxRetryMs = 2_000;
 
 export interface DispatcherOptions {
   reader: Pick<Reader, 'read' | 'head' | 'readGlobal' | 'findPlace'>;
-  /** A channel's last id is lower than it was: the past may be another one. */
+  /** Called when a channel's last id is lower than it was: the past may be another one. */
   onIdsWentBack?: () => void;
-  /** Something failed that will be tried again. */
+  /** Called when something failed that will be tried again; `what` names it. */
   onTrouble: (what: string, error: unknown) => void;
 }
 
 /**
- * The one place that knows who waits for what. Notifications come in (`announce`), in the order of global ids; each
- * goes to the feed of its channel, and from there to the cursors of those who wait. Notifications are hints: what is
- * missing, the feeds read.
+ * The one place that knows who waits for what. announce() takes the notices in the order of their global ids, and
+ * passes each to the feed of its channel, which hands the message to its cursors. Notices are hints: the feeds read
+ * from the tables what is missing.
  */
 export class Dispatcher {
-  /** While the bus is off: a catch-up that is under way gives out nothing. */
+  /** True while the bus is off: a catch-up that is under way then hands out nothing. */
   isOff = false;
-  /** Another number for each past of the bus. */
+  /** Raised with each new past of the bus. */
   era = 0;
   readonly #feeds = new Map<string, Feed>();
   #all: Feed | undefined;
-  /** 0 while notifications do not come in, else the number of the connection. */
+  /** 0 while this node receives no notifications; otherwise the number of the connection, which miss() raises, too. */
   #connection = 0;
   #connections = 0;
   #closed = false;
-  /** Global id of the last notice; undefined after a (re)connect, until the next one. */
+  /** Global id of the last notice; undefined after a catch-up, as after a (re)connect, until the next notice. */
   #globalId: number | undefined;
   readonly #idle = new IdleFeeds((feed) => {
     this.#feeds.get(feed.key)?.source.forget();
@@ -50,7 +50,9 @@ export class Dispatcher {
   });
   readonly #tailMemory = new TailMemory();
   #sweeper: NodeJS.Timeout | undefined;
-  /** The end of the former past: `seenAt` of beginAnew(), and when that was called, in ms of our clock. */
+  /**
+   * The end of the former past: `seenAt` of beginAnew() (µs, database clock), and when that was called (ms, our clock).
+   */
   #former: { seenAt: number; endedAt: number } | undefined;
   readonly #fanOut = new FanOut();
   readonly #retries = new Map<NodeJS.Timeout, () => void>();
@@ -62,7 +64,7 @@ export class Dispatcher {
     flushSoon: (feed) => this.#fanOut.add(feed),
     used: (feed) => this.#idle.delete(feed),
     idle: (feed) => {
-      // The one of all messages has no key, and stays.
+      // The feed of all messages has no key, and is kept.
       if (feed.key !== '' && !this.#closed) this.#idle.add(feed);
     },
     idsWentBack: () => this.options.onIdsWentBack?.(),
@@ -75,14 +77,14 @@ export class Dispatcher {
     return this.#connection !== 0;
   }
 
-  /** Number of channels that this node follows, and of cursors in them. */
+  /** Number of channels that this node has a feed of, and of cursors in these feeds and in the feed of all messages. */
   get counts(): { channels: number; cursors: number } {
     let cursors = this.#all?.cursors.size ?? 0;
     for (const feed of this.#feeds.values()) cursors += feed.cursors.size;
     return { channels: this.#feeds.size, cursors };
   }
 
-  /** Those channels that most wait for. */
+  /** The `count` channels that have the most cursors, with the highest number first. */
   busiest(count: number): { siteId: string | null; channel: string; lastId: number | null; waiting: number }[] {
     const waitedFor = [...this.#feeds].filter(([, { cursors }]) => cursors.size > 0);
     waitedFor.sort(([, one], [, other]) => other.cursors.size - one.cursors.size);
@@ -93,10 +95,10 @@ export class Dispatcher {
   }
 
   /**
-   * A place in a channel from where messages are handed to the sink once it is started. `position`: an id, or -1 from
-   * now on, -2 the last message and from now on …
+   * Opens a place in a channel, from which messages are handed to the sink once the cursor is started. `position`: an
+   * id; -1: from now on; -2: the last message and from now on …
    *
-   * @throws POSTBUS_CLOSED
+   * @throws POSTBUS_CLOSED after close()
    */
   open(site: string, channel: string, position: number, sink: Sink): Cursor {
     if (this.#closed) throw new errors.CLOSED();
@@ -117,14 +119,14 @@ export class Dispatcher {
     return new Cursor(feed, position, sink);
   }
 
-  /** A place among all messages of the bus, by global id. @throws POSTBUS_CLOSED */
+  /** Opens a place among all messages of the bus, by global id. @throws POSTBUS_CLOSED after close() */
   openAll(position: number, sink: Sink): Cursor {
     if (this.#closed) throw new errors.CLOSED();
     this.#all ??= new Feed(globalSource(this.options.reader), this.#context);
     return new Cursor(this.#all, position, sink);
   }
 
-  /** A read that sees all that was acknowledged before. `after` as in open(). */
+  /** Reads a page of a channel; sees everything acknowledged before the call. `after`: as `position` in open(). */
   read(site: string, channel: string, after: number): Promise<ReadResult> {
     const feed = this.#feeds.get(feedKey(site, channel));
     return feed ? feed.source.read(after) : this.options.reader.read(site, channel, after);
@@ -135,7 +137,10 @@ export class Dispatcher {
     return this.#globalId;
   }
 
-  /** Messages were published. False where some do not come after those before: old ones sent again, or the past is another. */
+  /**
+   * Takes the notices of a notification. Returns false if a global id is not above the last one: an old notification
+   * was sent again, or the past is another one.
+   */
   announce(notices: readonly Notice[]): boolean {
     const isTraced = noticeTrace.isOn;
     let isNews = true;
@@ -161,47 +166,50 @@ export class Dispatcher {
     return isNews;
   }
 
-  /** The settings have another version, which may let less be read, or more. */
+  /** Called when the settings have this new version, by which less can be read, or more. */
   changed(version: number): void {
     this.#tailMemory.learnVersion(version);
   }
 
-  /** The database has this version of the settings, and this time. */
+  /** Called with the database's version of the settings and its time. */
   learn(terms: Terms): void {
     this.#tailMemory.learnTerms(terms);
   }
 
-  /** Notifications come in from now on; what came before may have been missed. */
+  /** Called when notifications begin to come in. Earlier ones may have been missed, so the feeds catch up. */
   connected(): void {
     this.#connection = ++this.#connections;
     this.catchUp();
   }
 
-  /** From now on, what was known may have changed. */
+  /** Called when notifications no longer come in: from now on, the tails in memory may be out of date. */
   disconnected(): void {
     this.#connection = 0;
     this.#tailMemory.forget();
   }
 
-  /** Reads what those who wait may have missed. */
+  /** Reads what waiting cursors may have missed. */
   catchUp(): void {
     for (const feed of this.#forget()) feed.catchUp();
   }
 
-  /** The past is another one, see Feed.beginAnew(). Resolves when all who wait have been told where they are. */
+  /**
+   * Called when the past is another one, see Feed.beginAnew(). Resolves when all waiting cursors have been told their
+   * place.
+   */
   async beginAnew(seenAt: number): Promise<void> {
     this.era++;
     this.#former = { seenAt, endedAt: performance.now() };
     await Promise.all(this.#forget().map((feed) => feed.beginAnew(seenAt)));
   }
 
-  /** Some notifications did not come in. */
+  /** Called when some notifications did not come in. */
   miss(): void {
     if (this.isConnected) this.connected();
     else this.catchUp();
   }
 
-  /** Forgets all but who waits, and returns the feeds of those. */
+  /** Forgets everything except feeds that have a cursor, and returns those. */
   #forget(): Feed[] {
     this.#globalId = undefined;
     this.#tailMemory.forget();
@@ -211,7 +219,7 @@ export class Dispatcher {
     return [...this.#feeds.values(), ...(this.#all ? [this.#all] : [])];
   }
 
-  /** Lets those who wait know: nothing would come any more. */
+  /** Closes all cursors with POSTBUS_CLOSED: nothing would come to them any more. */
   close(): void {
     this.#closed = true;
     this.#connection = 0;
@@ -251,12 +259,12 @@ export class Dispatcher {
   }
 }
 
-// Neither holds a control character.
+// A tab can separate the two, because neither contains a control character.
 function feedKey(site: string, channel: string): string {
   return `${site}\t${channel}`;
 }
 
-/** Nothing of it is kept in memory. */
+/** The source of the feed of all messages. It keeps no message in memory. */
 function globalSource(reader: Pick<Reader, 'readGlobal' | 'findPlace'>): Source {
   return {
     read: (after) => reader.readGlobal(after),
@@ -269,7 +277,7 @@ function globalSource(reader: Pick<Reader, 'readGlobal' | 'findPlace'>): Source 
   };
 }
 
-/** `channel`: null for what becomes of it among those who follow all channels. */
+/** `channel` is null for what the feed of all channels does with the notice. */
 function traceNotice(notice: Notice, event: NoticeOutcome, channel: string | null = notice.channel): void {
   const { site, messageId, globalId, message } = notice;
   noticeTrace.tell({ event, ...whereOf(site, channel), messageId, globalId, hasContent: message !== null });

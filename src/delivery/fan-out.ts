@@ -1,16 +1,17 @@
-/** Has messages for its cursors. */
+/** A feed that has messages for its cursors. */
 export interface Flushable {
-  /** Hands messages to at most so many cursors; returns whether some are still without. */
+  /** Hands messages to at most `max` cursors; returns whether some cursors still wait for theirs. */
   flushSome(max: number): boolean;
 }
 
-// That many cursors are served before other work of the process has its turn: a write costs microseconds, thousands of them
-// block the process.
+// This many cursors are served before the process turns to other work: a write costs microseconds, so thousands of
+// writes in a row would block the process.
 const cursorsPerTurn = 256;
 
 /**
- * Hands out, from the end of this turn of the event loop on: what several notifications bring in one turn leaves in one write
- * for each client. Feeds take shares of equal size, so that a crowd on one channel does not hold up the others.
+ * Hands messages out from the end of this turn of the event loop on, so that the messages of several notifications in
+ * one turn leave in one write for each client. Feeds take shares of equal size, so that a crowd on one channel does not
+ * hold up the others.
  */
 export class FanOut {
   readonly #waiting = new Set<Flushable>();

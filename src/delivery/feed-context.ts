@@ -1,25 +1,27 @@
 import type { Flushable } from './fan-out.js';
 import type { IdleFeed } from './idle-feeds.js';
 
-/** What feeds need of their surroundings. */
+/** What a feed needs of the dispatcher. */
 export interface FeedContext {
-  /** 0 while notifications do not come in; else a number that changes with each interruption. */
+  /** 0 while this node receives no notifications; otherwise a number that changes with each interruption. */
   connection(): number;
-  /** Whether nothing is to be given out, until the next connection. */
+  /** True while the bus is off: nothing is handed out until the next connection. */
   isOff(): boolean;
   /**
-   * When the former past was last seen, in microseconds of the database's clock; undefined if none has ended of late. Clients
-   * that were between two polls come back with ids of it.
+   * When this node last saw the former past (µs, database clock); undefined if none has ended in the last two minutes.
+   * Clients that were between two polls come back with ids of the former past.
    */
   formerlySeenAt(): number | undefined;
-  /** Calls the feed's flushSome(), from the end of this turn of the event loop on, until it is done. */
+  /**
+   * Calls the feed's flushSome() from the end of this turn of the event loop on, until every cursor has been served.
+   */
   flushSoon(feed: Flushable): void;
-  /** The feed has a cursor, opened a moment ago. */
+  /** Called when a feed without cursors gets one. */
   used(feed: IdleFeed): void;
-  /** The last cursor of the feed was closed: the feed may be forgotten. */
+  /** Called when the last cursor of the feed was closed: the feed may be forgotten. */
   idle(feed: IdleFeed): void;
-  /** The last id has gone back. */
+  /** Called when the feed's last id has become lower. */
   idsWentBack(): void;
-  /** A read failed; resolves to whether to try again, when it is time to. */
+  /** Called after a number of reads in a row have failed. Waits, and resolves to whether to try again. */
   readFailed(error: unknown, failures: number): Promise<boolean>;
 }

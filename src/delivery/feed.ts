@@ -18,49 +18,54 @@ interface Round {
   lastId: number;
 }
 
-// While a feed reads, or does not know its place yet, at most so many notices wait in memory; beyond, the feed reads again.
+// While a feed reads or does not know its last id, at most this many notices wait in memory; if more come, it reads
+// again.
 const maxEarly = 1000;
 
 /**
- * One channel, or the whole bus, as this node sees it: the last id it has dispatched, and who waits for the next.
- * Messages go out strictly one after the other, those of one turn together; wherever one is missing or came without its
- * content, the feed reads the table, once for all who wait, and holds what arrives meanwhile.
+ * One channel, or the whole bus, as this node sees it: the last id it has dispatched, and the cursors that wait for the
+ * next. Messages go out strictly in order, those of one turn of the event loop together. If a message is missing or
+ * came without its content, the feed reads the table once for all cursors, and holds the notices that arrive meanwhile.
  */
 export class Feed {
   readonly cursors = new Set<Follower>();
   readonly marks = new Marks();
-  /** The last id dispatched; undefined until a read has told. */
+  /** The last id dispatched; undefined until the first read. */
   lastId: number | undefined;
-  /** Another number for each past. */
+  /** Raised with each new past. */
   era = 0;
-  /** Where cursors go on that have begun in an earlier era but not started. */
+  /** Tells cursors that were opened in an earlier era, and have not started, where they go on. */
   places: Places | undefined;
   /** When the last cursor was closed, in ms of our clock. */
   idleSince = 0;
 
-  /** The connection() without a break in which lastId is known to be the last one, but for those on their way. */
+  /**
+   * The connection() in which `lastId` is known to be the last id, except for notifications on their way; 0: in none.
+   */
   #syncedIn = 0;
   #catchingUp = false;
   #catchUpWanted = false;
   #isBehind = false;
-  /** What is known of the former past, while it is yet to be found out where the channel goes on. */
+  /** What is known of the former past, until it is found out where the channel goes on. */
   #former: Former | undefined;
-  /** Notices that arrived ahead of their turn, by id; undefined for none, because most feeds never have any. */
+  /**
+   * Notices that arrived ahead of their turn, by id. Undefined if there are none, because most feeds never have any.
+   */
   #early: Map<number, Notice> | undefined;
-  /** Dispatched in this turn of the event loop, not yet handed to the cursors. */
+  /** Messages dispatched in this turn of the event loop and not yet handed to the cursors. */
   #turn: StoredMessage[] = [];
   #round: Round | undefined;
-  /** Number of cursors that are open, also those that are not started yet. */
+  /** Number of open cursors, including those that have not started yet. */
   #users = 0;
 
   constructor(
     readonly source: Source,
     readonly context: FeedContext,
-    /** Under which the dispatcher keeps it. */
+    /** The key under which the dispatcher keeps this feed. */
     readonly key = '',
   ) {}
 
-  /** What it is a feed of, for traces: its key is `site\tchannel`, that of all channels is empty. */
+  /** What this is a feed of, for traces. Its key is `site\tchannel`; the key of the feed of all channels is empty. */
   get where(): Where {
     const [site = '', channel = null] = this.key.split('\t');
     return whereOf(site, channel);
@@ -70,29 +75,29 @@ export class Feed {
     return this.#users > 0;
   }
 
-  /** A cursor was opened here. */
+  /** Called when a cursor was opened here. */
   hold(): void {
     if (this.#users++ === 0) this.context.used(this);
   }
 
-  /** A cursor was closed. */
+  /** Called when a cursor was closed. */
   release(cursor: Follower): void {
     this.cursors.delete(cursor);
     if (--this.#users === 0) this.context.idle(this);
   }
 
-  /** Called by a cursor that begins here. */
+  /** Called when a cursor starts: from now on it receives the feed's batches. */
   enter(cursor: Follower): void {
     this.cursors.add(cursor);
     if (this.#isBehind) this.catchUp();
   }
 
-  /** Whether nothing is new for a cursor at this id, as far as can be known without a query. */
+  /** True if it is known without a query that nothing is new for a cursor at this id. */
   isCaughtUp(position: number): boolean {
     return position === this.lastId && this.#isSynced;
   }
 
-  /** What is new for a cursor at this id, as far as can be known without a query; undefined where it cannot. */
+  /** The messages that are new for a cursor at this id; undefined if only a query can tell. */
   recall(position: number): Slice | undefined {
     if (this.lastId === undefined || position < 0 || position > this.lastId || !this.#isSynced) return undefined;
     return this.source.recall(position, this.lastId);
@@ -102,7 +107,7 @@ export class Feed {
     return this.#syncedIn !== 0 && this.#syncedIn === this.context.connection();
   }
 
-  /** A message was published. Returns what is done with it, for traces. */
+  /** Takes the notice of a published message. Returns what the feed does with it, for traces. */
   announce(id: number, notice: Notice): NoticeOutcome {
     if (this.lastId === undefined || this.#catchingUp) {
       this.#keepEarly(id, notice);
@@ -110,7 +115,7 @@ export class Feed {
     }
     if (id <= this.lastId) return 'repeated';
     if (this.cursors.size === 0) {
-      // What is missing is read once somebody comes, not for nobody.
+      // Nobody waits, so nothing is read now: what is missing is read when a cursor comes.
       this.#isBehind ||= id !== this.lastId + 1 || !notice.message;
       if (this.#isBehind) return 'kept';
       this.#stand(id, notice);
@@ -127,8 +132,8 @@ export class Feed {
   }
 
   /**
-   * Hands what was dispatched to at most so many cursors; returns whether some are still without. What is dispatched
-   * meanwhile gathers for the next round.
+   * Hands dispatched messages to at most `max` cursors; returns whether some cursors still wait for theirs. Messages
+   * that are dispatched meanwhile gather for the next round.
    */
   flushSome(max: number): boolean {
     for (let calls = 0; calls < max; calls++) {
@@ -142,14 +147,14 @@ export class Feed {
     return this.#round !== undefined || this.#turn.length > 0;
   }
 
-  /** Hands what was dispatched to all cursors, now. */
+  /** Hands all dispatched messages to all cursors, now. */
   flush(): void {
     while (this.flushSome(1000)) {}
   }
 
   /**
-   * A cursor has read up to this id, in this connection(), and found this message last. A feed that knows its last id takes no
-   * other from a cursor, because the read may have been of another past.
+   * Called when a cursor has read up to `lastId` in this connection(); `message` is the last one that it found. A feed
+   * that knows its last id takes no other from a cursor, because the read may have been of another past.
    */
   learn(lastId: number, connection: number, message?: StoredMessage): void {
     if (this.lastId !== undefined || this.#former) {
@@ -165,7 +170,7 @@ export class Feed {
     if (this.#early || this.#catchUpWanted || (now !== 0 && now !== connection)) this.catchUp();
   }
 
-  /** Reads what may have been missed, again until nothing is. */
+  /** Reads what may have been missed, and goes on until nothing is missing. */
   catchUp(): void {
     this.#catchUpWanted = true;
     this.#isBehind = false;
@@ -173,8 +178,9 @@ export class Feed {
   }
 
   /**
-   * A read has found a lower last id: the database was restored, or a standby took over that had not got them all. False if the
-   * feed's marks were not yet what they are when the read began: the read may be older than what came since, and is made again.
+   * Called when a read has found a lower last id: a backup was restored, or a standby took over that lagged. Returns
+   * false if the feed's marks have moved since the read began (`progress`): what came meanwhile may be newer than the
+   * read, which has to be made again.
    */
   moveBack(lastId: number, progress: number): boolean {
     this.context.idsWentBack();
@@ -182,7 +188,7 @@ export class Feed {
     this.flush();
     this.#stand(lastId);
     this.source.forget();
-    // Messages that are held may have come since, too.
+    // Early notices may be of messages published since then: the catch-up reads those.
     if (this.#early) this.catchUp();
     this.#early = undefined;
     for (const cursor of this.cursors) cursor.moveBack(lastId);
@@ -190,15 +196,15 @@ export class Feed {
   }
 
   /**
-   * The past is another one: ids may stand for other messages, even where none has gone back. Finds out where the channel goes
-   * on for those who wait: where they stand, if the last message is still the same; or else after all that was published
-   * before `seenAt` (microseconds of the database's clock), so that what has come since is not missed, and what was restored
-   * does not come again. Resolves when all have been told.
+   * Called when the past is another one: ids may stand for other messages, even if none has become lower. Finds out
+   * where each waiting cursor goes on: where it stands, if its last message is still the same; otherwise after
+   * everything published before `seenAt` (µs, database clock), so that no later message is missed and no restored one
+   * comes again. Resolves when all cursors have been told.
    */
   async beginAnew(seenAt: number): Promise<void> {
     const era = ++this.era;
     this.flush();
-    // One past may follow another before the place in the first is found.
+    // Keep the first former past: another one may follow before the place in the new one is found.
     this.#former ??= { lastId: this.lastId, marks: new Map(), seenAt };
     const former = this.#former;
     this.marks.moveTo(former.marks, this.lastId);
@@ -207,7 +213,7 @@ export class Feed {
     this.#early = undefined;
     this.source.forget();
     for (const cursor of this.cursors) cursor.drop();
-    // Others find their place when they have read.
+    // Cursors that have not started yet find their place after their read.
     const waiting = [...this.cursors].filter((cursor) => cursor.isLive);
     const places = new Places(former, this.source, async (error, failures) => {
       return era === this.era && (await this.context.readFailed(error, failures)) && era === this.era;
@@ -219,7 +225,7 @@ export class Feed {
     ]);
     if (era !== this.era) return;
     this.#former = undefined;
-    // Nobody has read anything: whoever does learns of the new past alone.
+    // Nobody has read anything here: whoever reads now learns of the new past alone.
     if (former.lastId === undefined) return;
     for (const [i, cursor] of waiting.entries()) cursor.goOn(theirs[i] ?? null);
     if (place === null) this.lastId = former.lastId;
@@ -228,8 +234,9 @@ export class Feed {
   }
 
   /**
-   * Where a reader goes on who comes with an id beyond the last one: the id is of the former past, or of none. Behind what was
-   * published before that ended, so that nothing since is missed; undefined where no past has ended of late.
+   * Where a reader goes on whose id is beyond the last one: the id is of the former past, or of none. Resolves to the
+   * last id published before the former past ended, so that the reader misses nothing since; undefined if no past has
+   * ended in the last two minutes.
    */
   async placeOfReturned(): Promise<number | undefined> {
     const seenAt = this.context.formerlySeenAt();
@@ -249,7 +256,8 @@ export class Feed {
       try {
         const result = await this.source.fetch(this.lastId);
         if (era !== this.era) continue;
-        // Turned off meanwhile, the bus gives out nothing; it begins with a catch-up when it is on again.
+        // If the bus was turned off during the read, nothing is handed out. When it is on again, it begins with a
+        // catch-up.
         if (this.context.isOff()) break;
         if (result.lastId < this.lastId && !this.moveBack(result.lastId, progress)) {
           this.#catchUpWanted = true;
@@ -257,7 +265,7 @@ export class Feed {
         }
         this.#apply(result);
         this.#dispatchEarly();
-        // More than a page: go on.
+        // There is another page: go on.
         if (result.upTo < result.lastId) this.#catchUpWanted = true;
         else this.#syncedIn = connection;
         failures = 0;
@@ -271,9 +279,9 @@ export class Feed {
 
   #apply({ upTo, batch }: ReadResult): void {
     const before = this.lastId ?? 0;
-    // What is handed over may end before upTo, where the last ones can no longer be read: cursors move on all the same.
+    // The batch may end before upTo, if the last messages can no longer be read: the cursors move to upTo all the same.
     this.flush();
-    // Where nothing is new, the last message is the one that is known.
+    // If nothing is new, the mark of the last message stays.
     if (upTo !== before || batch.messages.length > 0) this.#stand(upTo, batch.messages.at(-1));
     for (const cursor of this.cursors) cursor.receive(batch, before, upTo);
   }
@@ -305,7 +313,7 @@ export class Feed {
     if (this.#turn.length === 1 && this.#round === undefined) this.context.flushSoon(this);
   }
 
-  /** This is the last id now, and `message`, if it has this id, the last message. */
+  /** Makes `lastId` the last id. `message` becomes its mark, if it is the message with this id. */
   #stand(lastId: number, message?: StoredMessage | Notice): void {
     const isSeen = message !== undefined && this.source.idOf(message) === lastId;
     this.lastId = lastId;

@@ -4,15 +4,15 @@ import type { Batch } from '../messages/frame.js';
 export interface Follower {
   /** Id of the last message handed over. */
   readonly position: number;
-  /** Whether what comes next will be handed over as it comes. */
+  /** True if the next messages are handed over as they come. */
   readonly isLive: boolean;
-  /** What comes next in the feed: all that can be read after one id, up to another. */
+  /** Takes the feed's next messages: all that can be read after the id `after`, up to `lastId`. */
   receive(batch: Batch, after: number, lastId: number): void;
-  /** What is held is of a past that is no more. */
+  /** Drops the held batches, because they belong to a past that has ended. */
   drop(): void;
-  /** In another past, what is new begins after this id; null: after the last one that it got. */
+  /** Called in another past: new messages begin after the id `place`; null: after the last message handed over. */
   goOn(place: number | null): void;
-  /** The last id is lower than it was. */
+  /** Called when the feed's last id has become lower. */
   moveBack(lastId: number): void;
   fail(error: unknown): void;
 }

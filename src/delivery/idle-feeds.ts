@@ -1,19 +1,19 @@
-/** A feed, as long as nobody waits for its messages. */
+/** A feed without a cursor. */
 export interface IdleFeed {
-  /** By which the dispatcher finds it. */
+  /** The key by which the dispatcher finds the feed. */
   readonly key: string;
   readonly lastId: number | undefined;
   /** When the last cursor was closed, in ms of our clock. */
   idleSince: number;
 }
 
-// Some 15 MB without their messages, which have a limit of their own (tails.ts).
+// About 15 MB without their messages, which have a limit of their own (tails/tail-memory.ts).
 const maxIdleFeeds = 20_000;
 
 /**
- * Feeds without a cursor, kept for clients that come back: these need not ask the database. Strangers may name ever new
- * channels, so the number of idle feeds has a limit. Beyond it the feed goes that has been idle longest; feeds of
- * channels that were never published to go before all others.
+ * Keeps feeds without a cursor for clients that come back, which then need no query. The number of idle feeds has a
+ * limit, because strangers may name ever new channels. Beyond the limit, the feed that has been idle longest is
+ * forgotten; feeds of channels that were never published to are forgotten before all others.
  */
 export class IdleFeeds {
   readonly #empty = new Set<IdleFeed>();
@@ -25,10 +25,10 @@ export class IdleFeeds {
     private readonly max = maxIdleFeeds,
   ) {}
 
-  /** The last cursor of a feed was closed. */
+  /** Called when the last cursor of a feed was closed. */
   add(feed: IdleFeed): void {
     if (feed.lastId === undefined) {
-      // No read has told anything that would be worth keeping.
+      // No read has told the last id, so there is nothing worth keeping.
       this.forget(feed);
       return;
     }
@@ -41,12 +41,12 @@ export class IdleFeeds {
     }
   }
 
-  /** The feed has a cursor again. */
+  /** Called when the feed has a cursor again. */
   delete(feed: IdleFeed): void {
     if (!this.#empty.delete(feed)) this.#published.delete(feed);
   }
 
-  /** Forgets feeds that have been idle since before a time (our clock, in ms). */
+  /** Forgets feeds that became idle before a time (ms, our clock). */
   sweep(before: number): void {
     for (const feeds of [this.#empty, this.#published]) {
       for (const feed of feeds) {

@@ -1,4 +1,4 @@
-/** By what a message is recognized. */
+/** What a message is recognized by in another past: its global id, and when it expires (µs, database clock). */
 export interface Mark {
   globalId: number;
   expires: number;
@@ -6,17 +6,23 @@ export interface Mark {
 
 const maxAhead = 100;
 
-/** The messages at which the readers of a feed stand: the last one that it has dispatched, and later ones that cursors have read. */
+/**
+ * The marks of the messages at which the readers of a feed stand: the last one that the feed has dispatched, and later
+ * ones that cursors have read.
+ */
 export class Marks {
-  /** Raised whenever the feed, or a cursor that reads beyond it, has come to another place. */
+  /** Raised whenever the feed moves, or a cursor reads beyond it. */
   progress = 0;
-  /** 0: the last message was not seen here. */
+  /** 0: this node has not seen the last message. */
   #globalId = 0;
   #expires = 0;
-  /** The last message of each read beyond the feed's last id, by id, the latest reads alone; undefined for none. */
+  /**
+   * The last message of each read beyond the feed's last id, by id, of the latest reads only. Undefined if there are
+   * none.
+   */
   #ahead: Map<number, Mark> | undefined;
 
-  /** The feed stands at this id now; `message` has it, if it was seen. */
+  /** Called when the feed stands at this id; `message` is the message with this id, if it was seen. */
   stand(lastId: number, message: Mark | undefined): void {
     this.progress++;
     this.#globalId = message?.globalId ?? 0;
@@ -26,7 +32,7 @@ export class Marks {
     if (this.#ahead.size === 0) this.#ahead = undefined;
   }
 
-  /** A cursor has read this message last, and the feed has not heard of it. */
+  /** Called when a cursor has read up to this message, and the feed has had no notice of it. */
   note(id: number, { globalId, expires }: Mark): void {
     this.progress++;
     this.#ahead ??= new Map();
@@ -35,7 +41,7 @@ export class Marks {
     this.#ahead.set(id, { globalId, expires });
   }
 
-  /** Moves what is known to `marks`, for a feed that stood at this id; undefined: nowhere. */
+  /** Moves all marks to `marks`. `lastId` is where the feed stood; undefined: nowhere. */
   moveTo(marks: Map<number, Mark>, lastId: number | undefined): void {
     if (lastId !== undefined && this.#globalId !== 0) {
       marks.set(lastId, { globalId: this.#globalId, expires: this.#expires });

@@ -3,22 +3,22 @@ import type { Notice } from '../messages/notice.js';
 import type { ReadResult, Seen } from '../reading/reader.js';
 import type { Slice } from './tails/tail.js';
 
-/** Where a feed's messages come from: a channel, by message id, or the whole bus, by global id. */
+/** Where a feed gets its messages: from one channel, by message id, or from the whole bus, by global id. */
 export interface Source {
   /**
-   * All that is new as of now. `after`: an id, or -1 for nothing but the last id, -2 for the last message too … Read from
-   * the tables, unless these confirm what is in memory.
+   * Reads all that is new at this moment. `after`: an id; -1: nothing except the last id; -2: the last message, too …
+   * Reads the tables, unless they confirm that memory holds everything.
    */
   read(after: number): Promise<ReadResult>;
-  /** The same, read from the tables. */
+  /** Like read(), but always from the tables. */
   fetch(after: number): Promise<ReadResult>;
-  /** Where to go on in another past, see Reader. */
+  /** Finds where to go on in another past, see Reader.findPlace(). */
   findPlace(lastId: number | undefined, mark: Seen['mark'], at: number): Promise<number | null>;
-  /** What is in memory, where that is all that there is between an id and the last one. */
+  /** The messages after an id from memory; undefined if memory does not hold all of them up to `lastId`. */
   recall(after: number, lastId: number): Slice | undefined;
-  /** The next message was published, or a later one. */
+  /** Called with the notice of the next message, or of a later one. */
   keep(notice: Notice): void;
-  /** What is in memory may be wrong. */
+  /** Forgets the messages in memory, because they may be wrong. */
   forget(): void;
   idOf(message: Pick<StoredMessage, 'globalId' | 'messageId'>): number;
 }

@@ -1,23 +1,23 @@
 import type { Terms } from '../../reading/reader.js';
 
-// Our clock and the database's part by so much, in microseconds, at the very most, from one answer to the next.
+// Assumed upper bound of clock drift between two database answers, in µs.
 const margin = 5_000_000;
 
-/** A tail, as its memory knows it. */
+/** A tail, as TailMemory sees it. */
 interface Remembered {
-  /** About what it takes of the memory. */
+  /** About how many bytes the tail takes. */
   readonly bytes: number;
   forget(): void;
 }
 
 /**
- * What the tails of all feeds of a node have in common: the version of the settings that they are true of, a clock, and
- * the memory that they may take. Where that is full, those go first that were used longest ago.
+ * What the tails of all feeds of a node share: the version of the settings under which they are true, a clock, and a
+ * limit of memory. If the limit is reached, the tails that were used longest ago are forgotten first.
  */
 export class TailMemory {
   #version = -1;
   #bytes = 0;
-  /** Database time, in microseconds, minus ours: at most this. */
+  /** Upper bound of the database's clock minus ours, in µs. */
   #ahead = Number.POSITIVE_INFINITY;
   readonly #byUse = new Set<Remembered>();
 
@@ -27,35 +27,38 @@ export class TailMemory {
     return this.#bytes;
   }
 
-  /** What the database's clock shows, by its last answer. */
+  /** The database's clock in µs, reckoned from its last answer. */
   get time(): number {
     return performance.now() * 1000 + this.#ahead;
   }
 
-  /** Surely not before what the database's clock shows. */
+  /** Upper bound of the database's clock, in µs. */
   get latestTime(): number {
     return performance.now() * 1000 + this.#ahead + margin;
   }
 
-  /** The settings have had this version. If it is a later one than was known, nothing that was kept is true any more. */
+  /**
+   * Called with a version that the settings have had. If it is later than the known one, no tail is true any more, and
+   * all are forgotten.
+   */
   learnVersion(version: number): void {
     if (version <= this.#version) return;
     this.forget();
     this.#version = version;
   }
 
-  /** Whether what was said by settings of this version is still true. */
+  /** True if what was said under this version of the settings is still true. */
   isCurrent(version: number): boolean {
     return version === this.#version;
   }
 
-  /** The database has answered with this version and this time. */
+  /** Called with the version and the time of a database answer. */
   learnTerms({ version, now, askedAt }: Terms): void {
     this.#ahead = now - askedAt * 1000;
     this.learnVersion(version);
   }
 
-  /** Nothing is known any more, not even the version. */
+  /** Forgets everything, also the version. */
   forget(): void {
     this.#version = -1;
     for (const tail of this.#byUse) tail.forget();
@@ -66,7 +69,7 @@ export class TailMemory {
     this.#byUse.add(tail);
   }
 
-  /** A tail has grown, or shrunk. */
+  /** Called when a tail has grown by this number of bytes, or shrunk if it is negative. */
   grow(tail: Remembered, bytes: number): void {
     this.#bytes += bytes;
     if (tail.bytes === 0) this.#byUse.delete(tail);

@@ -4,39 +4,44 @@ import type { Notice } from '../../messages/notice.js';
 import type { ChannelResult, Head, ReadResult } from '../../reading/reader.js';
 import type { TailMemory } from './tail-memory.js';
 
-/** Messages after an id, up to another one: as a read would find them. */
+/** The messages after an id, up to another one, as a read would find them. */
 export interface Slice {
   upTo: number;
   batch: Batch;
 }
 
 const maxMessages = 1000;
-// The tail itself.
+// Bytes that a tail takes without messages, about.
 const ownSize = 400;
-// Characters of data: as a read, see read_channels().
+// Characters of data in a page, as in a read, see read_channels().
 const pageLength = 512 * 1024;
-// Clients that come back at about the same time ask from few places.
+// Few are enough, because clients that come back at about the same time ask from few different ids.
 const maxSlices = 32;
 
 /**
- * The last messages of a channel: all that can be read after one id, up to another. What is missing in between has
- * passed its age or was expired, and no publication brings it back: that takes other settings, which are of another
- * version. So whoever knows the last id, the version and the time knows what a read would find.
+ * The last messages of a channel: all that can be read after one id, up to another. A message missing in between has
+ * passed its age or was expired. No publication brings it back: only other settings could, and they have another
+ * version. So the last id, the version and the time together tell what a read would find.
  */
 export class Tail {
-  /** What it holds: ids above #from, up to #upTo. -1: nothing at all. */
+  /** The tail covers the ids above #from, up to #upTo. -1: none at all. */
   #from = -1;
   #upTo = -1;
-  /** From here on the sizes let the channel be read, when #upTo is the last id. */
+  /** The first id that the backlog sizes let be read, if #upTo is the channel's last id. */
   #firstId = 0;
-  /** In their order, from #start on. */
+  /** In the order of their ids, beginning at index #start. */
   #messages: StoredMessage[] = [];
   #start = 0;
-  /** None of them passes its age before. */
+  /** Earliest expiry (µs, database clock) among the messages held. */
   #expires = Number.POSITIVE_INFINITY;
-  /** The messages that are left out had all passed their age by then: before, if the clock goes back, they can be read again. */
+  /**
+   * The messages that are left out had all passed their age by this time (µs, database clock). If the clock goes back
+   * to before it, they can be read again.
+   */
   #goneAt = 0;
-  /** Slices that were asked for, by their beginning: those who ask for the same are sent the same bytes. */
+  /**
+   * Slices that were asked for, by the id after which they begin: all who ask for the same one are sent the same bytes.
+   */
   #slices: Map<number, Slice> | undefined;
   #sliceBytes = 0;
   #bytes = 0;
@@ -47,20 +52,23 @@ export class Tail {
     return this.#upTo;
   }
 
-  /** About what it takes of the memory. */
+  /** About how many bytes the tail takes. */
   get bytes(): number {
     return this.#bytes;
   }
 
-  /** Whether it holds all that can be read after an id (-2: the last message …), were #upTo the last one. */
+  /**
+   * True if the tail holds all that can be read after an id (-2: the last message …), assuming that #upTo is the last
+   * id.
+   */
   covers(after: number): boolean {
     const from = after < 0 ? this.#upTo + after + 1 : after;
     return this.#from >= 0 && this.#from <= Math.max(from, this.#firstId - 1);
   }
 
-  /** A message was published: the next one, or some were missed. */
+  /** Called with the notice of a published message: the next one, or a later one if some were missed. */
   append({ messageId, version, firstId, message }: Notice): void {
-    // What cannot be kept leaves a hole: whoever asks for it reads it.
+    // A message that cannot be kept leaves a hole: whoever asks for it reads the table.
     this.memory.learnVersion(version);
     if (!this.memory.isCurrent(version) || !message) return;
     this.#dropSlices();
@@ -72,7 +80,7 @@ export class Tail {
     this.#trim(grown + sizeOf(message));
   }
 
-  /** A read found this. */
+  /** Adds what a read has found. */
   add(after: number, { lastId, upTo, firstId, batch, terms }: ChannelResult): void {
     this.memory.learnTerms(terms);
     if (!this.memory.isCurrent(terms.version)) return;
@@ -99,7 +107,10 @@ export class Tail {
     this.#trim(bytes);
   }
 
-  /** What can be read after an id at this time; undefined where it does not hold all of it. A page, as a read is. */
+  /**
+   * The messages that can be read after an id at the time `now` (µs, database clock), at most a page, as in a read;
+   * undefined if the tail does not hold all of them.
+   */
   slice(after: number, now: number): Slice | undefined {
     if (now < this.#goneAt) this.forget();
     if (!this.covers(after) || after > this.#upTo) return undefined;
@@ -114,25 +125,28 @@ export class Tail {
       this.#slices.set(from, slice);
       let length = 0;
       for (const { json } of slice.batch.messages) length += json.length + 100;
-      // As text and as bytes.
+      // Each frame is kept as text and as bytes.
       this.#sliceBytes += 2 * length;
       this.#grow(2 * length);
     }
     return slice;
   }
 
-  /** What a read finds now, where this is what the database said a moment ago; undefined where that takes a read. */
+  /** What a read would find now, given the head that the database has just told; undefined if only a read can tell. */
   match(after: number, { lastId, terms }: Head): ReadResult | undefined {
     this.memory.learnTerms(terms);
     if (!this.memory.isCurrent(terms.version)) return undefined;
     if (after === -1 || after >= lastId) return { lastId, upTo: lastId, batch: new Batch([]) };
     if (this.#upTo < lastId) return undefined;
     const slice = this.slice(after < 0 ? Math.max(0, lastId + after + 1) : after, terms.now);
-    // Notifications may have come meanwhile: it is a moment later then.
+    // Notices may have come since the head was asked for: the result is then true of a moment later.
     return slice && { lastId: this.#upTo, ...slice };
   }
 
-  /** The same where only this can be said of the time: it is not later. Nothing may be about to pass its age. */
+  /**
+   * Like slice(), but `now` is only an upper bound of the database's time; undefined if any message might have expired
+   * by then.
+   */
   sliceBefore(after: number, now: number): Slice | undefined {
     if (this.memory.time < this.#goneAt) this.forget();
     return now < this.#expires ? this.slice(after, now) : undefined;
@@ -162,7 +176,10 @@ export class Tail {
     return low;
   }
 
-  /** Holds nothing but that there is nothing after an id; returns what that takes. */
+  /**
+   * Forgets all messages, and covers only the ids above `from`: none so far. Returns the bytes that an empty tail
+   * takes.
+   */
   #restart(from: number): number {
     this.#dropSlices();
     this.#from = from;
@@ -175,7 +192,10 @@ export class Tail {
     return ownSize;
   }
 
-  /** After it has grown: lets go of what the sizes no longer let be read, and of what is too many. */
+  /**
+   * Called when the tail has grown by `bytes`: drops messages that the backlog sizes no longer let be read, and those
+   * beyond maxMessages.
+   */
   #trim(bytes: number): void {
     const excess = this.#messages[this.#messages.length - maxMessages - 1];
     const from = Math.max(this.#from, this.#firstId - 1, excess?.messageId ?? 0);
@@ -186,7 +206,7 @@ export class Tail {
       if (message) freed += sizeOf(message);
     }
     this.#from = from;
-    // A step a message, taken together.
+    // Amortised O(1) per message.
     if (this.#start > 32 && 4 * this.#start > this.#messages.length) {
       this.#messages = this.#messages.slice(this.#start);
       this.#start = 0;
@@ -227,7 +247,7 @@ export class Tail {
   }
 }
 
-/** About what a message takes: its text, the same as it is sent, targets, and the objects around them. */
+/** About how many bytes a message takes: its JSON, its text as it is sent, its targets, and the objects around them. */
 function sizeOf({ json, targets }: StoredMessage): number {
   let size = 400 + 2 * json.length;
   if (targets) {
