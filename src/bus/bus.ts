@@ -9,55 +9,58 @@ import type { Diagnostics } from './diagnostics.js';
 import type { OffOptions, Settings, SubscribeOptions } from './options.js';
 
 /**
- * A message bus in Postgres, as `createBus()` and `createMemoryBus()` make it. `Channels` maps channels and patterns to the types
- * of their data, see DataOf.
+ * A message bus in Postgres, as `createBus()` and `createMemoryBus()` return it. `Channels` maps channels and patterns
+ * to the types of their data, see DataOf.
  *
- * Methods that give messages have two signatures: the channel says the type of their data, or the caller alone, as in
- * `backlog<Order>`. One signature with a condition would not do for a generic caller's `backlog<T>`: TypeScript leaves the
- * condition open.
+ * Methods that return messages have two signatures: either the channel determines the type of the data, or the caller
+ * names it, as in `backlog<Order>`. One signature with a conditional type would not do for `backlog<T>` in a generic
+ * function, because TypeScript does not resolve the condition there.
  *
- * Methods reject with the errors of docs/errors.md: POSTBUS_BAD_… if an argument is wrong, POSTBUS_CLOSED after close(), and the
- * codes of the database, such as POSTBUS_NO_SERVER, POSTBUS_NO_SCHEMA, POSTBUS_NO_PERMISSION and POSTBUS_CONNECTION_LOST.
+ * Methods reject with the errors of docs/errors.md: POSTBUS_BAD_… if an argument is wrong, POSTBUS_CLOSED after
+ * close(), and the codes of the database, such as POSTBUS_NO_SERVER, POSTBUS_NO_SCHEMA, POSTBUS_NO_PERMISSION and
+ * POSTBUS_CONNECTION_LOST.
  */
 export interface Bus<Channels extends object = Record<string, unknown>> {
   /**
-   * Creates the schema or brings it up to date. Every node may call it at each start, also beside nodes of a newer version.
+   * Creates the schema, or brings it up to date. Every node may call it at each start, also beside nodes of a newer
+   * version.
    *
    * @throws POSTBUS_NEWER_SCHEMA if a newer version has migrated the schema
    */
   migrate(): Promise<void>;
 
   /**
-   * Checks that the database and the schema are there, and begins to listen. If the connection is lost later, the bus connects
-   * again in the background.
+   * Checks that the database and the schema are there, and begins to listen. If the connection is lost later, the bus
+   * connects again in the background.
    */
   connect(): Promise<void>;
 
   /**
-   * Resolves if this bus can do its work now: the schema is there and of this version, the role has the rights that it needs, a
-   * publish would succeed, and, if anybody has asked to listen, what is published arrives here. Settles within 2 s, and asks the
+   * Resolves if this bus can do its work now: the schema has all that this version needs, the role has the rights that
+   * it needs, a publish would succeed, and, if the bus listens, messages arrive here. Settles within 2 s, and asks the
    * database every 3 s at most.
    *
-   * @throws what bus.publish() would reject with, or POSTBUS_NOT_LISTENING while nothing arrives here
+   * @throws the error that bus.publish() would reject with, or POSTBUS_NOT_LISTENING while no messages arrive here
    */
   check(): Promise<void>;
 
-  /** Whether messages that are published anywhere arrive here now. */
+  /** True if messages that are published anywhere arrive here now. */
   readonly isConnected: boolean;
 
   /** Why `isConnected` is false, usually a PostbusError. Undefined while connected. */
   readonly outage: unknown;
 
-  /** Tells of `connected` and `disconnected`, each time that `isConnected` changes. */
+  /** Emits `connected` and `disconnected`, each time that `isConnected` changes. */
   readonly events: EventEmitter<BusEvents>;
 
   /**
-   * Publishes a message. Resolves to its message id in the channel, a whole number from 1 on, once the message is durable. Calls of
-   * one process are sent in their order, many in one transaction if they come faster than the database answers; if one message is
-   * refused, the others are published all the same. Resolves to 0, which is no message's id, while the bus is off.
+   * Publishes a message. Resolves to its message id in the channel, a whole number from 1 on, once the message is
+   * durable. Calls of one process are sent in their order, many in one transaction if they come faster than the
+   * database answers; if one message is refused, the others are published all the same. Resolves to 0, which is no
+   * message's id, while the bus is off.
    *
-   * @throws POSTBUS_DATA_TOO_LARGE if the data has more bytes than `maxDataSize`; POSTBUS_CONNECTION_LOST leaves open whether the message
-   * was published
+   * @throws POSTBUS_DATA_TOO_LARGE if the data has more bytes than `maxDataSize`; POSTBUS_CONNECTION_LOST if the
+   * connection broke: the message may or may not have been published
    */
   publish<const Channel extends string>(
     channel: Channel,
@@ -66,15 +69,17 @@ export interface Bus<Channels extends object = Record<string, unknown>> {
   ): Promise<number>;
 
   /**
-   * Publishes messages in one transaction, all or none. Resolves to their message ids in the order given, each 0 while the bus is
-   * off. They do not wait for messages that publish() was given before. `siteId` is for messages that name none.
+   * Publishes messages in one transaction, all or none. Resolves to their message ids in the order given, each 0 while
+   * the bus is off. They do not wait for messages of earlier calls of publish(). `siteId` counts for messages that name
+   * none.
    */
   publishMany(messages: readonly ManyMessage[], options?: PublishManyOptions): Promise<number[]>;
 
   /**
-   * Calls `callback` with the messages of a channel (null: of all channels and sites), in order, one at a time: the next call waits
-   * for a promise that it returns. The second argument is the subscription, for callbacks that end it themselves. Resolves when
-   * nothing that is published from then on can be missed. While the bus is off, resolves at once, and begins with on().
+   * Calls `callback` with the messages of a channel (null: of all channels and sites), in order, one at a time: if it
+   * returns a promise, the next call waits for that. The second argument is the subscription, so that a callback can
+   * end it. Resolves to the subscription once no message that is published from then on can be missed. While the bus is
+   * off, it resolves at once, and messages come after on().
    */
   subscribe<const Channel extends string, Data extends DataOf<Channels, Channel>>(
     channel: Channel | null,
@@ -87,12 +92,16 @@ export interface Bus<Channels extends object = Record<string, unknown>> {
     options?: SubscribeOptions,
   ): Promise<Subscription>;
 
-  /** Ends all subscriptions of this callback to this channel and site. To end a single one, call unsubscribe() of what subscribe() gave. */
+  /**
+   * Ends all subscriptions of this callback to this channel and site. To end a single one, call unsubscribe() of the
+   * subscription.
+   */
   unsubscribe(channel: string | null, callback: MessageCallback<never>, options?: SiteOptions): Promise<void>;
 
   /**
-   * Hides messages from the HTTP clients of this process: those on channels that begin with `prefix` for which the filter does not
-   * return true. A filter that throws, or returns anything but true or false, hides the message, and is logged.
+   * Hides messages from the HTTP clients of this process: those on channels that begin with `prefix` for which the
+   * filter does not return true. A filter that throws, or returns anything but true or false, hides the message, and is
+   * logged.
    */
   registerClientMessageFilter<Data = unknown>(prefix: string, filter: ClientMessageFilter<Data>): void;
 
@@ -120,7 +129,7 @@ export interface Bus<Channels extends object = Record<string, unknown>> {
   ): Promise<Message<NoInfer<Data>> | null>;
   lastMessage<Data>(channel: string, options?: SiteOptions): Promise<Message<NoInfer<Data>> | null>;
 
-  /** Resolves to one message by its message id; null if it cannot be read, or no longer. */
+  /** Resolves to one message by its message id; null if it does not exist or can no longer be read. */
   getMessage<const Channel extends string, Data extends DataOf<Channels, Channel>>(
     channel: Channel,
     messageId: number,
@@ -128,7 +137,10 @@ export interface Bus<Channels extends object = Record<string, unknown>> {
   ): Promise<Message<NoInfer<Data>> | null>;
   getMessage<Data>(channel: string, messageId: number, options?: SiteOptions): Promise<Message<NoInfer<Data>> | null>;
 
-  /** Changes settings of the bus, for all nodes and publishers; they are kept in the database. What is left out stays as it is. */
+  /**
+   * Changes settings of the bus, for all nodes and publishers; they are kept in the database. What is left out stays as
+   * it is.
+   */
   configure(settings: Settings): Promise<void>;
 
   /** Deletes all messages of the bus. Ids go on from where they were. */
@@ -138,23 +150,25 @@ export interface Bus<Channels extends object = Record<string, unknown>> {
   reset(): Promise<void>;
 
   /**
-   * Until on(), this process neither publishes nor receives: publish() resolves to 0, polls are answered 503, and subscribers get
-   * what they miss after on(). Reads and settings work. Apart from these, the database is left alone.
+   * Turns the bus off in this process. Until on(), it neither publishes nor receives: publish() resolves to 0, polls
+   * are answered with status 503, and subscribers get what they have missed after on(). Reads and settings work; apart
+   * from those, the bus sends no queries.
    */
   off(options?: OffOptions): void;
 
-  /** Ends off(). */
+  /** Turns the bus on again after off(). */
   on(): void;
 
-  /** Whether off() was called, and on() not since. */
+  /** True if off() was called, and on() has not been called since. */
   readonly isOff: boolean;
 
   /** Resolves to the state of the bus and of this node, for administrators. */
   diagnostics(): Promise<Diagnostics>;
 
   /**
-   * Sends what was published, then ends subscriptions and connections of this process. Messages that cannot be sent within 5 s are
-   * rejected: with POSTBUS_CLOSED, or with POSTBUS_CONNECTION_LOST if they were under way. May be called twice.
+   * Sends the messages of earlier calls of publish(), then ends subscriptions and connections of this process. Messages
+   * that cannot be sent within 5 s are rejected: with POSTBUS_CLOSED, or with POSTBUS_CONNECTION_LOST if they are under
+   * way. May be called twice.
    */
   close(): Promise<void>;
 }

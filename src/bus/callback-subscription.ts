@@ -7,28 +7,34 @@ import type { Codec } from '../messages/codec.js';
 import type { Batch } from '../messages/frame.js';
 import { type Message, StoredMessage } from '../messages/message.js';
 
-/** The subscription comes along because the first messages may come before bus.subscribe() has given it back. */
+/**
+ * Called with each message. Gets the subscription, too, because the first messages may come before bus.subscribe() has
+ * resolved to it.
+ */
 export type MessageCallback<Data = unknown> = (message: Message<Data>, subscription: Subscription) => unknown;
 
-/** Messages that a subscriber has missed for good, or cannot decode. Ids are those of the channel, or global ones where it is null. */
+/**
+ * Messages that a subscriber has missed for good or cannot decode. Ids are message ids of the channel; if `channel` is
+ * null, they are global ids.
+ */
 export interface Gap {
   channel: string | null;
-  /** The last message before it. */
+  /** Id of the last message before the gap. */
   after: number;
   /**
-   * The id with which it goes on. Not above `after` where ids went back, as after the restore of a backup: then the
-   * subscriber has also seen what never was.
+   * Id of the first message after the gap. It is not above `after` if ids went back, for example because a backup was
+   * restored: then the subscriber has also seen messages that no longer exist.
    */
   firstId: number;
 }
 
-/** What bus.subscribe() gives back. */
+/** The subscription that bus.subscribe() resolves to. */
 export interface Subscription {
-  /** null: all channels. */
+  /** The channel; null for all channels. */
   readonly channel: string | null;
   /**
-   * Stops it: the callback is not called again. Does not wait for a call that is under way, because that may be the one
-   * that unsubscribes: it would wait for itself.
+   * Ends the subscription: the callback is not called again. Does not wait for a call of the callback that is under
+   * way, because that may be the one that unsubscribes, and would wait for itself.
    */
   unsubscribe(): Promise<void>;
 }
@@ -39,33 +45,34 @@ export interface SubscriptionOptions {
   channel: string | null;
   site: string;
   position: number;
-  /** A method, because its message has the type of data that the subscriber expects: nobody checks it. */
+  /** Declared as a method, so that callbacks for a narrower type of data fit; nobody checks that type. */
   callback(message: Message, subscription: Subscription): unknown;
   codec: Codec | undefined;
   onGap: ((gap: Gap) => unknown) | undefined;
   onEnd: (subscription: CallbackSubscription) => void;
-  /** What came while a subscriber was too slow could not be read; it is tried again. */
+  /** Called if a read fails, except during start(); the read is tried again. */
   onReadFailed: (error: unknown) => void;
 }
 
-// A callback that is slower than the messages keeps so many in memory; what comes then is read again later.
+// Messages that a callback slower than the publishers keeps in memory; later ones are read from the tables when their
+// turn comes.
 const maxQueued = 1000;
 const retryMs = 1_000;
 
 /**
- * Calls a function with each message, one at a time and in order, also when it is async. A callback that throws is
- * reported and goes on with the next message; a slow one holds back only itself.
+ * Calls a function with each message, in order, one at a time: if it returns a promise, the next call waits for that.
+ * If a call fails, the error is logged, and the next message follows. A slow callback holds up only itself.
  */
 export class CallbackSubscription implements Subscription, Sink {
   readonly channel: string | null;
   readonly tracedAs: TracedReader = { kind: 'callback' };
   #cursor: Cursor | undefined;
   #queue: (StoredMessage | Gap)[] = [];
-  /** The id up to which all is queued or known to be gone; undefined before the start. */
+  /** Id up to which all messages are queued, or known to be missed; undefined before the start. */
   #place: number | undefined;
-  /** Set when the queue was full: messages after this one are to be read again. */
+  /** Set if the queue was full: messages after this id must be read again. */
   #resumeAfter: number | undefined;
-  /** The dispatcher's when the cursor was opened. */
+  /** The dispatcher's era at the time when the cursor was opened. */
   #era: number | undefined;
   #running = false;
   #ended = false;
@@ -80,7 +87,10 @@ export class CallbackSubscription implements Subscription, Sink {
     if (options.position >= 0) this.#place = options.position;
   }
 
-  /** Resolves when the subscription has its place: whatever is published from then on reaches it. */
+  /**
+   * Starts the subscription. Resolves once it has its place: every message that is published from then on reaches it.
+   * Rejects if the backlog cannot be read, and ends the subscription.
+   */
   start(): Promise<void> {
     return new Promise((resolve, reject) => {
       this.#starting = { resolve, reject };
@@ -88,7 +98,10 @@ export class CallbackSubscription implements Subscription, Sink {
     });
   }
 
-  /** Starts it where it was not, for nobody who waits: a start that fails is tried again. */
+  /**
+   * Starts the subscription if it has not been started, for example because the bus was off. Nobody waits for it: a
+   * start that fails is tried again.
+   */
   begin(): void {
     if (this.#cursor === undefined) this.#open(this.options.position);
   }
@@ -98,12 +111,13 @@ export class CallbackSubscription implements Subscription, Sink {
   }
 
   async unsubscribe(): Promise<void> {
-    // By the callback, while the backlog comes: whoever subscribed need not wait for the rest of it.
+    // The callback may unsubscribe while the backlog is being handed over: subscribe() then resolves without waiting
+    // for the rest.
     this.onStarted();
     this.end();
   }
 
-  /** Ends it for the bus. */
+  /** Ends the subscription, for the bus. */
   end(): void {
     if (this.#ended) return;
     this.#ended = true;
@@ -117,15 +131,16 @@ export class CallbackSubscription implements Subscription, Sink {
 
   onBatch(cursor: Cursor, batch: Batch): void {
     const { idOf } = cursor.feed.source;
-    // "The last three" are those that there are.
+    // A position such as "the last three messages" becomes an id with the first message that is there.
     const [first] = batch.messages;
     this.#place ??= first ? idOf(first) - 1 : cursor.position;
     for (const message of batch.messages) {
       if (this.#queue.length >= maxQueued) {
-        // Let go of the feed: what it sends from here on is in the table.
+        // Close the cursor: what it would deliver from here on is in the table, and is read later.
         this.#resumeAfter = this.#place;
         cursor.close();
-        // The cursor will not say so any more; but the place is known, and nothing after it is missed.
+        // A closed cursor does not report that it has started. But the place is known, and no later message can be
+        // missed.
         this.onStarted();
         break;
       }
@@ -161,19 +176,20 @@ export class CallbackSubscription implements Subscription, Sink {
 
   #open(position: number): void {
     const { dispatcher, channel, site } = this.options;
-    // While it had no cursor, the past became another one: where this id lies in it, nobody knows. It goes on from now on.
+    // If the past changed while there was no cursor, nobody knows where this id lies in the new past: go on from now
+    // on.
     const from = this.#era === undefined || this.#era === dispatcher.era ? position : -1;
     this.#era = dispatcher.era;
     this.#cursor = channel === null ? dispatcher.openAll(from, this) : dispatcher.open(site, channel, from, this);
     this.#cursor.start();
   }
 
-  /** Ids have gone on to this one, or back to it, without messages. */
+  /** Moves the place to this id without messages, forward or back, if it is not there already. */
   #skipTo(id: number): void {
     if (this.#place !== id) this.#jumpTo(id);
   }
 
-  /** The same, also where the id is the same: it may be another message's now. */
+  /** Moves the place to this id, and queues a gap even if the id is the same: it may belong to another message now. */
   #jumpTo(id: number): void {
     if (this.#place === undefined) return;
     this.#queue.push({ channel: this.channel, after: this.#place, firstId: id + 1 });
@@ -183,7 +199,7 @@ export class CallbackSubscription implements Subscription, Sink {
   async #tellOfGap(gap: Gap): Promise<void> {
     const { onGap, logger } = this.options;
     if (onGap) await onGap(gap);
-    // Who asks for all from 0 asks for what there is.
+    // A subscriber that begins at 0 asks for whatever is there, so it has missed nothing.
     else if (gap.after > 0) logger.warn(gap, 'a subscriber has missed messages that can no longer be read');
   }
 
@@ -195,7 +211,7 @@ export class CallbackSubscription implements Subscription, Sink {
     } catch (error) {
       this.#report(error);
       if (deliverTrace.isOn) this.#trace({ event: 'failed', error });
-      // Missed for good, by this subscriber.
+      // This subscriber cannot get the message any more: report it as a gap.
       const id = this.#idOf(stored);
       await onGap?.({ channel: this.channel, after: id - 1, firstId: id + 1 });
       return;

@@ -1,7 +1,7 @@
 /**
- * The type of the data of a channel, by a type that maps channels and patterns to types of data:
- * `{ '/orders/*': Order; '/chat': Chat }`. `*` stands for one segment, `**` at the end for any number of them. Unknown for
- * channels that it does not name.
+ * The type of the data of `Channel`. `Channels` maps channels and patterns to types of data: `{ '/orders/*': Order;
+ * '/chat': Chat }`. `*` stands for one segment, `**` at the end for any number of segments. The type is unknown if no
+ * channel or pattern matches.
  */
 export type DataOf<Channels, Channel extends string> = string extends Channel
   ? unknown

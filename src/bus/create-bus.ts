@@ -7,7 +7,7 @@ import { busKeys } from './known-options.js';
 import type { BusOptions } from './options.js';
 import { PostgresBus } from './postgres-bus.js';
 
-/** A bus on a Postgres database. It connects when it is first used. */
+/** Creates a bus on a Postgres database. It connects when it is first used. @throws POSTBUS_BAD_OPTION */
 export function createBus<Channels extends object = Record<string, unknown>>(options: BusOptions = {}): Bus<Channels> {
   if (typeof options === 'string') {
     throw new errors.BAD_OPTION(
@@ -17,7 +17,8 @@ export function createBus<Channels extends object = Record<string, unknown>>(opt
   }
   busKeys.check(options);
   const logger = checkLogger(options.logger);
-  // In an outage all of them break. Coded: what pg says has the whole connection hanging from it.
+  // In an outage all idle connections break: log once a minute. The error is a new one, because that of pg refers to
+  // its whole connection.
   const broken = new ThrottledLog<Error>((count, error) =>
     logger.warn(
       { err: new errors.CONNECTION_LOST(error.message), count },

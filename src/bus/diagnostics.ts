@@ -6,9 +6,9 @@ import type { Listening } from '../listening/listening.js';
 import type { Settings } from './options.js';
 
 export interface Rate {
-  /** Since the start. */
+  /** Count since the start of the process. */
   total: number;
-  /** In the last minute. */
+  /** Average per second, over the last minute. */
   perSecond: number;
 }
 
@@ -18,34 +18,34 @@ export interface Diagnostics {
   node: string;
   /** Seconds since the process was started. */
   uptime: number;
-  /** Bytes of memory that the process holds. */
+  /** Bytes of memory that the process holds (resident set size). */
   memory: number;
-  /** Others whose keepalives came within three intervals of ours, and when the last one did. */
+  /** Other nodes whose beats came within three of our intervals, and the time at which the last one came. */
   otherNodes: { node: string; heardAt: string }[];
   listener: {
     isOff: boolean;
     isConnected: boolean;
-    /** Connections made so far. */
+    /** Number of listening connections made so far. */
     connections: number;
     keepaliveInterval: number;
-    /** When the last keepalive of this bus came back; null before the first. */
+    /** Time at which the last beat of this bus came back; null before the first. */
     heardItselfAt: string | null;
   };
   rates: {
-    /** Calls of publish() in this process. */
+    /** Messages given to publish() and publishMany() in this process. */
     published: Rate;
-    /** Messages that notifications told of, whoever published them. */
+    /** Messages that notifications brought, whoever published them. */
     received: Rate;
   };
-  /** What is waited for in this process. */
+  /** The channels that polls and subscriptions of this process wait for. */
   channels: {
     followed: number;
-    /** Polls and subscriptions, by channel. */
+    /** Number of polls and subscriptions, each counted once for every channel that it waits for. */
     waiting: number;
-    /** Those that most wait for. */
+    /** The channels with the most waiting readers. */
     busiest: { siteId: string | null; channel: string; lastId: number | null; waiting: number }[];
   };
-  /** What is in the database; where it cannot be asked, the code of the error. */
+  /** The backlogs in the database; the code of the error if the database cannot be asked. */
   backlogs:
     | {
         lastGlobalId: number;

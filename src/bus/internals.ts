@@ -3,18 +3,18 @@ import { errors } from '../foundation/errors.js';
 import type { ClientFilters } from '../messages/client-filters.js';
 import type { Bus } from './bus.js';
 
-/** What a bus shows to the plugin, and not to applications. */
+/** The parts of a bus that the plugin uses, and that applications do not see. */
 export interface BusInternals {
-  /** Who waits for what on this node. */
+  /** Delivers messages to the readers of this node. */
   readonly dispatcher: Dispatcher;
-  /** Whether clients may see a message. */
+  /** Hides messages from the HTTP clients of this node. */
   readonly clientFilters: ClientFilters;
 }
 
-// In the registry of the process, because an application may have installed the package twice.
+// A symbol in the registry of the process, because an application may have installed the package twice.
 export const internals: unique symbol = Symbol.for('postbus.internals');
 
-/** @throws POSTBUS_BAD_OPTION if it is no bus of createBus() or createMemoryBus() */
+/** Returns the internals of a bus. @throws POSTBUS_BAD_OPTION if it is no bus of createBus() or createMemoryBus() */
 export function internalsOf(bus: Bus): BusInternals {
   if (hasInternals(bus)) return bus[internals];
   throw new errors.BAD_OPTION('bus', 'must be a bus, from createBus()');

@@ -5,10 +5,10 @@ import type { Logger } from '../foundation/logger.js';
 import type { Readiness } from './readiness.js';
 
 /**
- * Brings the schema up to date. A schema of a newer version is left as it is, and is good enough if it has all that this version
- * calls: so a node that crashes in the midst of an upgrade starts again.
+ * Brings the schema up to date. A schema of a newer version is left as it is, and counts as up to date if it has all
+ * that this version calls: otherwise a node that crashes in the middle of an upgrade could not start again.
  *
- * @throws what migrate() throws
+ * @throws the errors of migrate()
  */
 export async function migrateBus(database: Database, readiness: Readiness, logger: Logger): Promise<void> {
   try {

@@ -6,16 +6,16 @@ import type { Gap } from './callback-subscription.js';
 import type { DataSchema } from './schemas.js';
 
 export interface BusOptions extends DatabaseOptions {
-  /** The schema of the bus; `message_bus` unless said otherwise. */
+  /** The Postgres schema of the bus. Default: `message_bus`. */
   schema?: string | undefined;
-  /** Where warnings and errors go that have no caller; pino and `app.log` fit. Default: the console. */
+  /** Gets the warnings and errors that reject no call; a pino logger and `app.log` fit. Default: the console. */
   logger?: Logger | undefined;
   /**
-   * Ms between the signs of life that the bus sends itself through Postgres; when three do not come back, it connects
-   * anew. 60000 unless said otherwise; 0 for none.
+   * Ms between the beats that the bus sends itself through Postgres to check its listening connection. If none comes
+   * back for three intervals, the bus connects again. Default: 60000. 0: no beats.
    */
   keepaliveInterval?: number | undefined;
-  /** For data that JSON cannot carry. */
+  /** Encodes and decodes data that JSON cannot carry. */
   codec?: Codec | undefined;
   /** Checks data at publish: a Standard Schema for each channel or pattern (`/orders/*`). */
   schemas?: Readonly<Record<string, DataSchema>> | undefined;
@@ -23,36 +23,39 @@ export interface BusOptions extends DatabaseOptions {
 
 export interface SubscribeOptions extends SiteOptions {
   /**
-   * Where to begin: an id (of a message in the channel; of all messages where channel is null) to get what came after
-   * it first; -1, the default, from now on; -2 the last message and from now on, -3 the last two …
+   * Where to begin. An id of 0 or more: with the messages after it (a message id; a global id if the channel is null).
+   * -1, the default: with what is published from now on. -2: with the last message, -3: with the last two, …
    */
   lastId?: number | undefined;
   /**
-   * Called where messages are missing that left the backlog before they could be handed over, in its place among the
-   * messages; may be async as the callback. Without it, a warning is logged.
+   * Called if messages left the backlog before they could be handed over, between the messages before and after the
+   * gap; if it returns a promise, the next message waits for that. Without it, a warning is logged.
    */
   onGap?: ((gap: Gap) => unknown) | undefined;
 }
 
 export interface OffOptions {
-  /** false: what is published goes out all the same. */
+  /** False: publish() goes on working while the bus is off. Default: true. */
   disablePublish?: boolean | undefined;
 }
 
-/** Bus-wide settings; what is left out stays. */
+/** Bus-wide settings. A setting that is left out stays as it is. */
 export interface Settings {
-  /** Surplus rows are deleted once in so many publications of a channel. */
+  /** Number of publishes to a channel after which its surplus rows are deleted. */
   clearEvery?: number | undefined;
   maxBacklogSize?: number | undefined;
   maxGlobalBacklogSize?: number | undefined;
-  /** Seconds. */
+  /** Seconds for which a message can be read. */
   maxBacklogAge?: number | undefined;
   /** Bytes that the data of a message may have as JSON text, from 1 to 67108864 (64 MiB). */
   maxDataSize?: number | undefined;
-  /** The largest maxBacklogSize that a publish may name; not below the bus-wide one. */
+  /** The largest `maxBacklogSize` that a publish may ask for; not below the bus-wide one. */
   backlogSizeCap?: number | undefined;
-  /** The largest maxBacklogAge that a publish may name, in seconds; not below the bus-wide one. */
+  /** The largest `maxBacklogAge` that a publish may ask for, in seconds; not below the bus-wide one. */
   backlogAgeCap?: number | undefined;
-  /** Whether nodes publish what publish_later() has put down, instead of the commits of those who called it. */
+  /**
+   * True: nodes publish the messages queued by publish_later(). False: the commit of the transaction that queued them
+   * does.
+   */
   relay?: boolean | undefined;
 }

@@ -53,7 +53,10 @@ import type { BusOptions, OffOptions, Settings, SubscribeOptions } from './optio
 import { Readiness } from './readiness.js';
 import { Schemas } from './schemas.js';
 
-/** The bus of createBus() and createMemoryBus(), on any Postgres: wires the rooms below, and checks arguments. See Bus. */
+/**
+ * The bus of createBus() and createMemoryBus(), on any Postgres: connects the rooms below, and checks arguments. See
+ * Bus.
+ */
 export class PostgresBus<Channels extends object> implements Bus<Channels> {
   readonly #database: Database;
   readonly #reader: Reader;
@@ -64,12 +67,12 @@ export class PostgresBus<Channels extends object> implements Bus<Channels> {
   readonly #events: BusEventEmitter;
   readonly #codec: Codec | undefined;
   readonly #schemas: Schemas | undefined;
-  /** Of thousands of channels, in an outage. */
+  /** In an outage, reads of thousands of channels fail: log each code once a minute. */
   readonly #readFailures = new ThrottledLogByCode<string>((err, count, what) =>
     this.#logger.warn({ err, count }, `${what} failed; it is tried again`),
   );
   readonly #subscriptions = new Set<CallbackSubscription>();
-  /** The name of this node, the same in diagnostics and for the relay. */
+  /** The name of this node, in diagnostics and for the relay. */
   readonly #node = `${hostname()}/${process.pid}/${randomUUID().slice(0, 8)}`;
   readonly #published = new Meter();
   #isOff = false;
@@ -171,7 +174,8 @@ export class PostgresBus<Channels extends object> implements Bus<Channels> {
     manyKeys.check(options);
     if (!Array.isArray(messages)) throw new errors.BAD_OPTION('messages', 'must be a list of messages');
     const { client, siteId } = options;
-    // Not by map(), which passes over holes; and key by key, because a rest would leave out what is inherited.
+    // Array.from() visits the holes that map() skips. The keys are listed, because a rest pattern would leave out
+    // inherited ones.
     const publications = Array.from(messages, (message: ManyMessage) => {
       messageKeys.check(message);
       const { channel, data, userIds, groupIds, clientIds, maxBacklogSize, maxBacklogAge } = message;
@@ -348,7 +352,11 @@ export class PostgresBus<Channels extends object> implements Bus<Channels> {
     await this.#database.close();
   }
 
-  /** The data as JSON is to hold it, if its schema takes it. */
+  /**
+   * Returns the data to be written as JSON: encoded by the codec, if there is one.
+   *
+   * @throws POSTBUS_BAD_DATA if its schema refuses it
+   */
   #encode(channel: string, data: unknown): unknown {
     this.#schemas?.check(channel, data);
     return this.#codec ? encode(this.#codec, data) : data;
@@ -376,11 +384,11 @@ function checkSiteOptions(options: SiteOptions): string | undefined {
   return checkSite(options.siteId);
 }
 
-/** Who names a site expects nothing of the others. @throws POSTBUS_BAD_OPTION */
+/** Refuses a site without a channel: who names one expects no messages of other sites. @throws POSTBUS_BAD_OPTION */
 function checkSiteOfAll(channel: string | null, siteId: string | null | undefined): void {
   if (channel !== null || siteId === undefined || siteId === null) return;
   throw new errors.BAD_OPTION('siteId', 'makes no sense without a channel: null stands for the channels of all sites');
 }
 
-// Within what service managers grant a process before they kill it.
+// Ms within which close() sends messages that wait: less than service managers allow before they kill a process.
 const drainMs = 5_000;

@@ -2,7 +2,10 @@ import type { Database } from '../database/database.js';
 import { loadSchemaSql, type SchemaSql } from '../database/migrate/sql/load.js';
 import { errors } from '../foundation/errors.js';
 
-/** What a node calls. Without `keepalive` and `diagnostics` it works all the same. */
+/**
+ * The functions of the schema that a node calls. `keepalive` and `diagnostics` are not among them, because a node works
+ * without these two.
+ */
 const nodeFunctions = [
   'node_state',
   'relay',
@@ -15,20 +18,23 @@ const nodeFunctions = [
   'find_places',
 ];
 
-// An orchestrator that asks wants an answer soon, even if the database gives none. Whatever comes later is told to who asks next.
+// An orchestrator wants an answer soon, even if the database gives none: check() settles after `answerMs`. An answer
+// that comes later, within `askMs`, is for the next check().
 const answerMs = 2_000;
 const askMs = 8_000;
-// An answer is good for so long: however many ask, the database is asked no more often.
+// Ms for which a good or a bad answer is reused, so that many checks do not mean many queries.
 const goodMs = 3_000;
 const badMs = 1_000;
 
 interface Outcome {
   error: unknown;
-  /** In ms of performance.now(). */
+  /** When the outcome expires, in ms of performance.now(). */
   until: number;
 }
 
-/** Asks the database whether a node could do its work, by node_ready() of sql/administration/internal/node_ready.sql. */
+/**
+ * Asks the database whether a node could do its work, by node_ready() of sql/administration/internal/node_ready.sql.
+ */
 export class Readiness {
   #last: Outcome | undefined;
   #asking: Promise<Outcome> | undefined;
@@ -36,7 +42,7 @@ export class Readiness {
 
   constructor(private readonly database: Database) {}
 
-  /** Settles within two seconds. @throws the reason, a coded error */
+  /** Resolves if a node can do its work. Settles within 2 s. @throws the reason, a coded error */
   async check(): Promise<void> {
     const { error } = await this.#recent();
     if (error !== undefined) throw error;
@@ -63,7 +69,10 @@ export class Readiness {
     return this.#last;
   }
 
-  /** True if the schema has all that this version and its applications call; it may be of a newer version. */
+  /**
+   * Resolves to true if the schema has all functions that this version and its applications call. It may be of a newer
+   * version.
+   */
   async isServed(): Promise<boolean> {
     const { publicFunctionNames } = await this.#loadSql();
     return this.#probe([...new Set([...nodeFunctions, ...publicFunctionNames])]).then(
@@ -77,7 +86,11 @@ export class Readiness {
     return this.#sql;
   }
 
-  /** `functions`: those that have to be there. Only those of nodes have to be the role's to execute. */
+  /**
+   * Resolves if the schema has these functions, and the role may execute those of them that nodes call.
+   *
+   * @throws POSTBUS_NO_SCHEMA or POSTBUS_NO_PERMISSION
+   */
   async #probe(functions = nodeFunctions): Promise<void> {
     const { database } = this;
     const { migrations } = await this.#loadSql();

@@ -15,13 +15,16 @@ interface SchemaIssue {
   readonly path?: readonly (PropertyKey | { readonly key: PropertyKey })[] | undefined;
 }
 
-/** Checks data at publish, by schemas for channels and patterns. The data itself is published as it was given. */
+/**
+ * Checks data at publish by schemas for channels and patterns. Data is published as it was given, not as the schema
+ * returns it.
+ */
 export class Schemas {
   readonly #schemas: { pattern: string; shape: RegExp; schema: DataSchema }[];
 
   /** @throws POSTBUS_BAD_OPTION */
   constructor(schemas: Readonly<Record<string, DataSchema>>) {
-    // The entries of a Map or a list would be passed over.
+    // The entries of a Map or a list would be ignored.
     if (Object.prototype.toString.call(schemas) !== '[object Object]')
       throw new errors.BAD_OPTION('schemas', 'must be an object: a schema for each channel or pattern');
     this.#schemas = Object.entries(schemas).map(([pattern, schema]) => {
@@ -32,7 +35,7 @@ export class Schemas {
     });
   }
 
-  /** All schemas whose pattern is that of the channel must take the data. @throws POSTBUS_BAD_DATA */
+  /** Checks data by all schemas whose pattern matches the channel. @throws POSTBUS_BAD_DATA */
   check(channel: string, data: unknown): void {
     for (const { pattern, shape, schema } of this.#schemas) if (shape.test(channel)) checkBy(schema, pattern, data);
   }
@@ -41,7 +44,7 @@ export class Schemas {
 function checkBy(schema: DataSchema, pattern: string, data: unknown): void {
   const result = schema['~standard'].validate(data);
   if (result instanceof Promise) {
-    // Were it to reject, nobody would look after it.
+    // If this promise rejects, nobody handles that.
     result.catch(() => {});
     throw new errors.BAD_DATA(
       `the schema of ${pattern} must not be async, because messages are sent in the order of the calls`,
@@ -53,7 +56,11 @@ function checkBy(schema: DataSchema, pattern: string, data: unknown): void {
   throw new errors.BAD_DATA(`${path === '' ? '' : `${path}: `}${issue.message} (schema of ${pattern})`);
 }
 
-/** `*` stands for one segment, `**` at the end for any number of them. */
+/**
+ * Returns a pattern as a regular expression. `*` stands for one segment, `**` at the end for any number of segments.
+ *
+ * @throws POSTBUS_BAD_OPTION
+ */
 function shapeOf(pattern: string): RegExp {
   const segments = pattern.split('/');
   if (!isChannel(pattern) || segments.slice(0, -1).includes('**')) {
