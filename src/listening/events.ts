@@ -1,18 +1,22 @@
 import { EventEmitter } from 'node:events';
 
-/** What happens to a bus, with the arguments of its listeners. */
+/** The events of a bus, with the arguments of their listeners. */
 export interface BusEvents {
-  /** Messages published anywhere arrive here from now on; what came before is caught up with. */
+  /** From now on, messages that any node publishes arrive in this process. Those published before are read. */
   connected: [];
-  /** They do not, until the next `connected`: once an outage, with its reason. */
+  /**
+   * Published messages do not arrive in this process until the next `connected`. Emitted once per outage, with its
+   * reason.
+   */
   disconnected: [error: unknown];
 }
 
-/** Tells listeners of what happens; one that fails is reported and keeps nobody from hearing of it. */
+/** Calls the listeners of events. A listener that fails is reported, and the others are called all the same. */
 export class BusEventEmitter extends EventEmitter<BusEvents> {
   constructor(private readonly onError: (error: unknown) => void) {
     super();
-    // Every cache of a bus listens; they may be many.
+    // Every cache of a bus adds a listener, and there may be many: by default, Node warns of a leak from the eleventh
+    // on.
     this.setMaxListeners(0);
   }
 

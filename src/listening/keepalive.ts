@@ -1,33 +1,38 @@
 import { randomUUID } from 'node:crypto';
 
 export interface KeepaliveOptions {
-  /** Ms; 0: none. */
+  /** Ms between two beats; 0: no beats. */
   interval: number;
-  /** Sends a sign of life through Postgres; it comes back by hear(). */
+  /** Sends a beat through Postgres. If it comes back, hear() is to be called with it. */
   send: (beat: string) => Promise<unknown>;
-  /** Something came back, or nothing can be said: once a start(). */
+  /**
+   * Called once per start(): a beat came back, or none could be sent and the connection gets the benefit of the doubt.
+   */
   onHeard: () => void;
-  /** What was sent does not come to this connection, and never will. */
+  /** Called if a beat that was sent has not come to this connection, and never will. */
   onLost: () => void;
-  /** After that, nothing came back for three intervals. */
+  /** Called if nothing came back for three intervals. */
   onMissed: () => void;
   onSendFailed: (error: unknown) => void;
 }
 
 export const missedBeatsAllowed = 3;
 
-/** What takes longer is not lost yet: then the connection is asked. */
+/** If a beat takes longer than this, it is not lost yet: the connection is asked then. */
 const roundTripMs = 1_000;
 
 /**
- * Finds out whether what is sent through Postgres arrives: a connection can be up, answer queries and bring no
- * notifications, behind a pooler that gives it to others in between. A new connection has to prove that it does; from then
- * on, three in a row may be missed. Counts intervals, not time: a process that was stopped for a while has missed nothing.
+ * Finds out whether notifications reach this node. A connection can be up and answer queries, but bring no
+ * notifications: for example behind a pooler that lends it to others in between. A new connection has to prove with a
+ * beat that it brings them; from then on, three beats in a row may be missed. Intervals are counted, not time, because
+ * a process that was stopped for a while has missed nothing.
  */
 export class Keepalive {
   #timer: NodeJS.Timeout | undefined;
   #asking: NodeJS.Timeout | undefined;
-  /** Has the connection answer: what was sent to it earlier has come in by then. */
+  /**
+   * Asks the connection a question. What Postgres sent to the connection earlier has come in by the time of the answer.
+   */
   #ask: () => Promise<unknown> = async () => {};
   readonly #sent = new Set<string>();
   #unheard = 0;
@@ -37,12 +42,12 @@ export class Keepalive {
 
   constructor(private readonly options: KeepaliveOptions) {}
 
-  /** Whether what was sent has come back on the present connection, or nothing can be said. */
+  /** True if a beat has come back on the present connection, or if no beat can be sent that would tell. */
   get isHeard(): boolean {
     return this.#isHeard;
   }
 
-  /** There is a connection that should hear. */
+  /** Called when a new connection listens. `ask` puts a question to that connection, and resolves with its answer. */
   start(ask: () => Promise<unknown>): void {
     const { interval } = this.options;
     this.stop();
@@ -65,7 +70,7 @@ export class Keepalive {
     this.#isHeard = false;
   }
 
-  /** A sign of life came: ours, or another node's. */
+  /** Called with a beat that came in, ours or another node's. */
   hear(beat: string): void {
     if (!this.#sent.has(beat)) return;
     this.#sent.clear();
@@ -86,7 +91,7 @@ export class Keepalive {
       this.options.onMissed();
     } else {
       this.#unheard++;
-      // Where the database hangs, it is asked once.
+      // While the database hangs, only one beat waits for it.
       if (this.#sending === undefined) void this.#send();
     }
   }
@@ -100,7 +105,8 @@ export class Keepalive {
       this.#hasFailed = false;
       if (this.#sent.has(beat) && !this.#isHeard) this.#askSoon(beat);
     } catch (error) {
-      // What was not sent says nothing of what arrives: then the word of the connection counts.
+      // A beat that was not sent says nothing of what arrives. So the connection is trusted until it reports its own
+      // loss.
       if (this.#sent.delete(beat)) {
         this.#unheard = 0;
         if (!this.#hasFailed) this.options.onSendFailed(error);
@@ -111,14 +117,17 @@ export class Keepalive {
     if (this.#sending === beat) this.#sending = undefined;
   }
 
-  /** A beat that was sent before the question and has not come with the answer does not come at all. */
+  /**
+   * Asks the connection, a round trip after the beat was sent. A beat that was sent before the question and has not
+   * come by the answer will never come.
+   */
   #askSoon(beat: string): void {
     this.#asking ??= setTimeout(async () => {
       this.#asking = undefined;
       try {
         await this.#ask();
       } catch {
-        return; // What has become of the connection is not for us to tell.
+        return; // The listener finds out by itself that the connection is lost.
       }
       if (!this.#sent.has(beat)) return;
       this.stop();

@@ -2,19 +2,19 @@ import type { ListeningConnection } from '../database/postgres.js';
 
 export interface ListenerOptions {
   newConnection: () => ListeningConnection;
-  /** Asked for before each connect: the NOTIFY channel is a secret kept in the database. */
+  /** Called before each connect, because the NOTIFY channel is a secret kept in the database. */
   channel: () => Promise<string>;
   onPayload: (payload: string) => void;
-  /** Payloads come in from now on; earlier ones may have been missed. */
+  /** Called when payloads begin to come in; earlier ones may have been missed. */
   onConnected: (connection: ListeningConnection) => void;
-  /** None come in until the next onConnected. */
+  /** Called when no payloads come in until the next onConnected: the connection was lost, or could not be made. */
   onDisconnected: (error: unknown) => void;
 }
 
 const minRetryMs = 50;
 const maxRetryMs = 2_000;
 
-/** Holds one connection that LISTENs; when that is lost, starts another one, for as long as it takes. */
+/** Holds one connection that LISTENs. When it is lost, starts another one, and tries for as long as it takes. */
 export class Listener {
   #running: Promise<void> | undefined;
   #failures = 0;
@@ -24,22 +24,22 @@ export class Listener {
 
   constructor(private readonly options: ListenerOptions) {}
 
-  /** Connects in the background, and again after each loss. */
+  /** Connects in the background, and again after each loss of the connection. */
   start(): void {
     if (!this.#closed) this.#running ??= this.#run();
   }
 
-  /** The connection is worth it: after its loss, the next one does not wait. */
+  /** Called when the connection has proved to work: after its loss, the first pause is the shortest one again. */
   trust(): void {
     this.#failures = 0;
   }
 
-  /** Gives the connection up for another one. */
+  /** Gives the connection up for another one; `error` says why. */
   drop(error: unknown): void {
     this.#lose(error);
   }
 
-  /** Resolves when the connection is closed and nothing is left to fire. */
+  /** Resolves when the connection is closed and no timer is left. */
   async close(): Promise<void> {
     this.#closed = true;
     this.#wake();
@@ -56,7 +56,7 @@ export class Listener {
     }
   }
 
-  /** One connection's life; resolves to why it ended. */
+  /** Runs one connection from beginning to end; resolves to the reason why it ended. */
   async #listenUntilLost(): Promise<unknown> {
     let connection: ListeningConnection | undefined;
     try {

@@ -21,15 +21,18 @@ export interface ListeningOptions {
   events: BusEventEmitter;
   /** The name of this node. */
   node: string;
-  /** Work for a node that listens: started and stopped with that, and woken when the settings have changed. */
+  /**
+   * Work that a node does while it listens: started and stopped with the connection, and woken when the settings have
+   * changed.
+   */
   whileListening: { start(): void; stop(): void; wake(): void };
-  /** Ms; 0 for none. */
+  /** Ms between two beats; 0: no beats. */
   keepaliveInterval: number;
 }
 
 /**
- * What NOTIFY brings in: listens for it, verifies it and hands it to the dispatcher. Knows whether anything comes in, by
- * the connection and by the signs of life that it sends itself.
+ * Listens for notifications, verifies them and hands them to the dispatcher. Knows whether notifications come in, from
+ * the connection and from the beats that it sends to itself.
  */
 export class Listening {
   #listener: Listener | undefined;
@@ -40,9 +43,9 @@ export class Listening {
   readonly #malformed: ThrottledLog;
   readonly received = new Meter();
   #key: Uint8Array | undefined;
-  /** Whether a connection listens; what others still bring in is ignored. */
+  /** True while a connection listens. Payloads that a lost connection still brings in are ignored. */
   #isListening = false;
-  /** Resolves when all who wait know where they are in another past. */
+  /** Resolves when all waiting readers know their place in another past; undefined if no place is being looked for. */
   #beginning: Promise<void> | undefined;
   #outage: unknown;
   #isWanted = false;
@@ -75,20 +78,25 @@ export class Listening {
     });
   }
 
-  /** Whether what is published anywhere is heard of here. */
+  /** True if messages that any node publishes arrive in this process. */
   get isConnected(): boolean {
     return this.options.dispatcher.isConnected;
   }
 
-  /** Why it is not, as far as that is known. */
+  /**
+   * Why `isConnected` is false, usually a PostbusError. Undefined while connected, and until a first attempt has
+   * failed.
+   */
   get outage(): unknown {
     return this.#outage;
   }
 
-  /** @throws why nothing is heard of here, if somebody has asked to listen. */
+  /**
+   * Throws if nothing arrives here although start() was called. @throws POSTBUS_NOT_LISTENING, or a code that says more
+   */
   checkHearing(): void {
     if (this.isConnected || !this.#isWanted) return;
-    // That a connection was lost, and is made anew, is all that this says.
+    // These two say no more than that a connection was lost and is made anew.
     const isLoss = this.#outage instanceof errors.CONNECTION_LOST || this.#outage instanceof errors.DEAF;
     throw isPostbusError(this.#outage) && !isLoss ? this.#outage : new errors.NOT_LISTENING();
   }
@@ -98,7 +106,7 @@ export class Listening {
     return { connections: this.#connections, keepaliveInterval, heardItselfAt: this.#peers.heardItselfAt };
   }
 
-  /** Those whose signs of life came within the patience that we have with ourselves. */
+  /** The other nodes whose last beat is no older than three of our own intervals. */
   otherNodes(): { node: string; heardAt: string }[] {
     return this.#peers.list();
   }
@@ -108,11 +116,11 @@ export class Listening {
     if (!this.#isPaused) this.#listen();
   }
 
-  /** Lets go of the connection, until resume(). */
+  /** Gives the connection up, until resume(). */
   pause(): void {
     this.#isPaused = true;
     this.options.dispatcher.isOff = true;
-    // Nothing of the old one counts any more, also where it takes its time to close.
+    // Detach the old listener first: whatever it reports while it is closing is ignored.
     const listener = this.#listener;
     this.#listener = undefined;
     this.#closing = Promise.all([this.#closing, listener?.close()]);
@@ -161,19 +169,19 @@ export class Listening {
     listener.start();
   }
 
-  /** The past may be another one. */
+  /** Called if the past may be another one. */
   doubt(): void {
     this.#lookout.doubt();
   }
 
-  /** Checks that the bus is there. @throws POSTBUS_NO_SCHEMA, and whatever keeps the database from answering */
+  /** Checks that the bus is there. @throws POSTBUS_NO_SCHEMA, or the error that keeps the database from answering */
   async check(): Promise<void> {
     await this.#lookout.check();
   }
 
   /**
-   * Before a connection listens: asks for the NOTIFY channel, a secret kept in the database together with the key that
-   * payloads are signed with, and whether the past is the one that those who wait know.
+   * Called before a connection listens. Asks the database for the NOTIFY channel, which is a secret kept there together
+   * with the key that signs payloads, and whether the past is still the one that waiting readers know.
    */
   async #prepare(): Promise<string> {
     const { state, seenAt } = await this.#lookout.prepare();
@@ -218,7 +226,8 @@ export class Listening {
   #recovered(): void {
     if (this.#beginning || this.isConnected) return;
     this.options.dispatcher.connected();
-    // Logged at the level of the outage, so that whoever reads of that reads of its end. off() is none.
+    // Logged at the level of the outage, so that whoever reads of the outage also reads of its end. off() is not an
+    // outage.
     if (this.#outage !== undefined && !(this.#outage instanceof errors.OFF)) {
       this.options.logger.warn({}, 'connected again: messages arrive here');
     }
@@ -233,7 +242,8 @@ export class Listening {
     this.#lookout.stop();
     this.#keepalive.stop();
     this.options.whileListening.stop();
-    // Once an outage; but for what no time will mend.
+    // Report each outage once. Exception: POSTBUS_POOLER, which retrying cannot fix, replaces an earlier, transient
+    // reason.
     const isKnown = this.#outage !== undefined;
     if (isKnown && (!(error instanceof errors.POOLER) || this.#outage instanceof errors.POOLER)) return;
     this.#outage = error;
@@ -241,7 +251,7 @@ export class Listening {
     if (!isKnown) this.options.events.tell('disconnected', error);
   }
 
-  /** Another connection may do better. What this one should have brought is read now. */
+  /** Replaces the connection, and reads from the tables what it failed to deliver. */
   #giveUp(error: Error): void {
     this.#lost(error);
     this.options.dispatcher.catchUp();
@@ -264,7 +274,7 @@ export class Listening {
     } else if ('version' in content) {
       this.options.dispatcher.changed(content.version);
       this.options.whileListening.wake();
-      // Said also when tables were emptied, and when the key is about to be another one.
+      // Also sent when tables were emptied, and when the key changes: for the last time on the old NOTIFY channel.
       this.#lookout.doubt();
     } else {
       this.#peers.hear(content.node);

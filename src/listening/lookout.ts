@@ -10,16 +10,19 @@ import { settingsPayload } from './payload.js';
 export interface LookoutOptions {
   database: Database;
   dispatcher: Dispatcher;
-  /** What is in the database is not what the connection listens to, or not what this node knows: begin with prepare() again. */
+  /**
+   * Called if the database does not match what the connection listens to, or what this node knows: begin with prepare()
+   * again.
+   */
   onChanged: (error: Error) => void;
 }
 
-// If the database takes longer to answer, nothing much is published.
+// Notices are held for at most this long. If the database takes longer to answer, hardly anything is published.
 const maxHoldMs = 5_000;
 
 /**
- * Passes on what notifications tell of, and finds out what they do not: that the database has another past, another NOTIFY
- * channel or key, or no bus any more, and that some did not come in.
+ * Passes on the notices of notifications, and finds out what notifications do not tell: that the database has another
+ * past, another NOTIFY channel or key, or no bus any more, and that some notifications did not come in.
  */
 export class Lookout {
   readonly #past: Past;
@@ -27,25 +30,27 @@ export class Lookout {
   readonly #watch = new PastWatch(() => this.#look());
   #connection: ListeningConnection | undefined;
   #listensTo: BusState | undefined;
-  /** What was committed up to this global id should have been heard of. */
+  /** Notices up to this global id should have come in by the next look. */
   #dueId = 0;
-  /** Messages up to this global id were read. */
+  /** Messages up to this global id have been read from the tables. */
   #caughtUpTo = 0;
-  /** Whether something came in that makes no sense: what it told of is in the tables. */
+  /** True if a notification came in that makes no sense: the messages that it told of are in the tables. */
   #hasMissed = false;
-  /** Notifications that wait until it is known whether the past is the same. */
+  /** Notices that wait until it is known whether the past is still the same; undefined while none have to wait. */
   #held: Notice[][] | undefined;
 
   constructor(private readonly options: LookoutOptions) {
     this.#past = new Past(options.database);
   }
 
-  /** Checks that the bus is there. @throws POSTBUS_NO_SCHEMA, and whatever keeps the database from answering */
+  /** Checks that the bus is there. @throws POSTBUS_NO_SCHEMA, or the error that keeps the database from answering */
   async check(): Promise<void> {
     await this.#past.ask();
   }
 
-  /** Before a connection listens. `seenAt`: see Past; undefined where the past is the one that those who wait know. */
+  /**
+   * Called before a connection listens. `seenAt`: see Past; undefined if the past is the one that waiting readers know.
+   */
   async prepare(): Promise<{ state: BusState; seenAt: number | undefined }> {
     const state = await this.#ask();
     if (state === undefined) return this.prepare();
@@ -57,23 +62,24 @@ export class Lookout {
     return { state, seenAt };
   }
 
-  /** The connection listens. */
+  /** Called when the connection listens. */
   start(connection: ListeningConnection): void {
     this.#connection = connection;
     this.#watch.start();
   }
 
-  /** No connection does. */
+  /** Called when no connection listens any more. */
   stop(): void {
     this.#connection = undefined;
     this.#held = undefined;
     this.#watch.stop();
   }
 
-  /** A notification told of these messages. */
+  /** Takes the notices of a notification. */
   announce(notices: Notice[]): void {
-    // A restore may have put back more than was known: what comes before these is not what follows then.
-    // Nobody can bring this about by sending old ones again, so it need not wait.
+    // If global ids before these notices are missing, a restored backup may have held more messages than this node knew
+    // of: then they do not follow on what it knows. This look need not wait, because nobody can cause it by sending old
+    // notifications again.
     if (!this.#held && notices[0] && !this.#past.comesNext(notices[0])) this.doubt(true);
     if (this.#held) this.#held.push(notices);
     else this.#pass(notices);
@@ -81,20 +87,20 @@ export class Lookout {
 
   #pass(notices: Notice[]): void {
     const last = notices.at(-1);
-    // Old ones are sent again, or the past is another one.
+    // Not all are new: an old notification was sent again, or the past is another one.
     if (!this.options.dispatcher.announce(notices)) this.doubt();
     else if (last) this.#past.note(last);
   }
 
-  /** A notification could not be understood. */
+  /** Called when a notification could not be understood. */
   miss(): void {
     this.#hasMissed = true;
     void this.#watch.hurry();
   }
 
   /**
-   * The past may be another one. Finds out, before notifications that come meanwhile are taken for what follows: they are held
-   * for as long as that takes, and five seconds at most.
+   * Called if the past may be another one. Asks the database, before notices that come meanwhile are taken for what
+   * follows: they are held until the answer, and five seconds at most. `isUrgent`: see PastWatch.hurry().
    */
   doubt(isUrgent = false): void {
     this.#past.doubt();
@@ -131,14 +137,15 @@ export class Lookout {
       }
     } catch (error) {
       this.#hasMissed ||= hasMissed;
-      // What else goes wrong, the connection that listens and those who read find out.
+      // The connection that listens, and those who read, find out what else goes wrong.
       if (connection === this.#connection && error instanceof errors.NO_SCHEMA) this.options.onChanged(error);
     }
   }
 
   /**
-   * Other nodes hear of another past before anybody is told of it here: a client that is put back here and then asks a node that
-   * has not found out is sent what was undone, and what it has already.
+   * Asks the database for its state. If the past is another one, tells the other nodes before anybody here learns of
+   * it. Otherwise a client that is moved back here, and then asks a node that has not found out, would be sent messages
+   * that were undone, and some that it has already.
    */
   async #ask(): Promise<BusState | undefined> {
     const state = await this.#past.ask();
@@ -153,7 +160,7 @@ export class Lookout {
     try {
       await this.options.database.read('select pg_notify($1, $2)', [known.notifyChannel, payload]);
     } catch {
-      // They look every two seconds, too.
+      // The other nodes look every two seconds, too.
     }
   }
 
@@ -163,8 +170,9 @@ export class Lookout {
   }
 
   /**
-   * Whether what was committed up to this global id, at an earlier look, has not come in. Time does not tell, since the
-   * connection may be slow; its answer does, because Postgres sends first what was committed before.
+   * True if a commit up to this global id, seen at an earlier look, has not come in as a notification. The time that
+   * has passed does not tell, because the connection may be slow. Its answer does, because Postgres first sends the
+   * notifications of earlier commits.
    */
   async #isDeafTo(globalId: number, connection: ListeningConnection): Promise<boolean> {
     const isHeard = () => (this.options.dispatcher.lastGlobalId ?? this.#caughtUpTo) >= globalId;

@@ -3,14 +3,14 @@ import { errors } from '../foundation/errors.js';
 import type { Logger } from '../foundation/logger.js';
 import { ThrottledLog } from '../foundation/throttled-log.js';
 
-/** A session that may keep the queue from being emptied. */
+/** A session that may keep the NOTIFY queue from being emptied. */
 interface Suspect {
   pid: number;
   user: string;
   application: string;
-  /** `idle in transaction`, for example. */
+  /** As pg_stat_activity has it, for example `idle in transaction`. */
   state: string;
-  /** What it waits for: `ClientWrite` if its client takes nothing. */
+  /** The wait event of the session: `ClientWrite` if its client takes nothing. */
   waitsFor: string | null;
   /** When its transaction began, ISO 8601; null if it is in none. */
   since: string | null;
@@ -19,8 +19,8 @@ interface Suspect {
 const maxUsage = 0.1;
 const checkAgainMs = 5_000;
 
-// Postgres does not tell which sessions LISTEN. Those that cannot take notifications at the moment are a client that reads
-// nothing, and a session in a transaction.
+// Postgres does not tell which sessions LISTEN. Two kinds of sessions cannot take notifications at the moment: those
+// whose client reads nothing, and those in a transaction.
 const lookForSuspects = `
   select coalesce(json_agg(s.suspect order by s.reads, s.since) filter (where s.n <= 3), '[]') as suspects,
     (select count(*)::int from pg_stat_activity h where h.usename is not null and h.backend_type is null) as hidden
@@ -35,9 +35,9 @@ const lookForSuspects = `
   ) s`;
 
 /**
- * Warns from a tenth of Postgres' NOTIFY queue on, long before commits fail, and names up to three suspects, the likeliest
- * first. A role sees the sessions of the roles that it is a member of, with pg_read_all_stats all; `hidden` is how many it
- * could not look at.
+ * Warns when a tenth of Postgres' NOTIFY queue is filled, long before commits fail, and names up to three suspects, the
+ * likeliest first. A role sees the sessions of the roles that it is a member of; with pg_read_all_stats it sees all
+ * sessions. `hidden` is the number of sessions that it could not look at.
  */
 export class NotifyQueue {
   #timer: NodeJS.Timeout | undefined;
@@ -50,7 +50,9 @@ export class NotifyQueue {
     this.#warnings = new ThrottledLog((_count, usage) => void this.#warn(usage));
   }
 
-  /** `usage`: the share of the queue that is filled, from 0 to 1. While it is high, we ask every few seconds. */
+  /**
+   * `usage`: the filled share of the queue, from 0 to 1. From a tenth on, the queue is asked again every five seconds.
+   */
   observe(usage: number): void {
     this.stop();
     if (usage < maxUsage) return;
@@ -62,12 +64,12 @@ export class NotifyQueue {
     clearTimeout(this.#timer);
   }
 
-  /** To ask also drops from the queue what all sessions have taken: nothing else does so once it is full. */
+  /** Asking also removes from the queue what all sessions have taken; nothing else does so once the queue is full. */
   async #ask(): Promise<void> {
     try {
       this.observe(await this.database.notifyQueueUsage());
     } catch {
-      // The next keepalive asks again.
+      // The next beat asks again.
     }
   }
 

@@ -1,19 +1,21 @@
 /** Ms between two looks. */
 const interval = 2_000;
-/** Ms between two looks on demand: who sends old notifications again has the node look no more often. */
+/**
+ * Ms between two looks on demand, so that whoever sends old notifications again cannot make the node look more often.
+ */
 const minPause = 1_000;
 
 /**
- * Looks at the state of the database every two seconds while it runs, and at once on demand. An idle node costs Postgres half
- * a query a second, of about 0.1 ms. Notifications alone would not do: a restore sends none, and what is published under
- * another NOTIFY channel is not heard.
+ * Looks at the state of the database every two seconds while it runs, and at once on demand. An idle node costs
+ * Postgres half a query per second, of about 0.1 ms. Notifications alone would not do: a restore sends none, and those
+ * on another NOTIFY channel are not heard.
  */
 export class PastWatch {
   #timer: NodeJS.Timeout | undefined;
   #hurriedAt = Number.NEGATIVE_INFINITY;
-  /** Ends with the look that is under way. */
+  /** Resolves when the look that is under way ends. */
   #looking: Promise<void> = Promise.resolve();
-  /** Ends with the look after that one, if it is wanted. */
+  /** Resolves when the look after the one under way ends; undefined if no such look is wanted. */
   #next: Promise<void> | undefined;
 
   /** `look` must not reject. */
@@ -29,8 +31,8 @@ export class PastWatch {
   }
 
   /**
-   * There is reason to look now. Resolves after a look that began later than this call; undefined if it comes so soon after
-   * another one that it has to wait, as it need not if it is urgent.
+   * Asks for a look now. Resolves after a look that began later than this call. Undefined if the watch is stopped, or
+   * if another look was asked for less than a second ago, so that this one has to wait; an urgent look never waits.
    */
   hurry(isUrgent = false): Promise<void> | undefined {
     if (this.#timer === undefined) return undefined;
@@ -54,7 +56,10 @@ export class PastWatch {
     if (this.#timer === timer) this.#schedule(interval);
   }
 
-  /** One look after the other: the answer to one that is under way may be of before. */
+  /**
+   * One look at a time. A look that is under way may be answered with a state of before this call, so another one
+   * follows.
+   */
   #lookNext(): Promise<void> {
     this.#next ??= this.#looking.then(() => {
       this.#next = undefined;

@@ -6,20 +6,20 @@ import type { Terms } from '../reading/reader.js';
 /** A message by which a past is recognized. */
 export type Landmark = Pick<Notice, 'globalId' | 'site' | 'channel' | 'messageId' | 'version' | 'expires'>;
 
-/** What the database says of itself. */
+/** The state of the bus, as the database tells it. */
 export interface BusState {
   notifyChannel: string;
   notifyKey: Uint8Array;
   incarnation: string;
   home: string;
-  /** Whether ids may stand for other messages now than those that this node knows by them. */
+  /** True if ids may now stand for other messages than those that this node knows by them. */
   isAnotherPast: boolean;
-  /** The last global id that there is. */
+  /** The last global id. */
   globalId: number;
-  /** Its message; undefined where it can no longer be read. */
+  /** The message with that global id; undefined if it can no longer be read. */
   landmark: Landmark | undefined;
   terms: Terms;
-  /** For how long messages can be read that name no age of their own, in microseconds. */
+  /** How long messages can be read that name no age of their own, in microseconds. */
   maxAge: number;
 }
 
@@ -42,60 +42,62 @@ interface StateRow {
 }
 
 /**
- * Knows which past of the bus this node has seen, and asks whether the database still has it. It has another one after a
- * restore, for example: its ids then count other messages, and a node that goes on with its own would be deaf.
+ * Knows which past of the bus this node has seen, and asks the database whether it still has that one. After a restore,
+ * for example, it has another: ids then count other messages, and a node that went on with its own ids would hear of
+ * nothing.
  *
- * The past is another one if the id of the incarnation is; if the last message that this node has seen is no longer there
- * as it was; or if the database has another home, and nothing shows that this message is still there.
+ * The past is another one in three cases: the incarnation has another id; the last message that this node has seen is
+ * not there any more as it was; or the database has another home, and nothing shows that this message is still there.
  */
 export class Past {
   #known: Pick<BusState, 'incarnation' | 'home'> | undefined;
   #landmark: Landmark | undefined;
-  /** The last global id, as a notification or the database has told. */
+  /** The last global id that a notification or the database has told. */
   #globalId = 0;
   #seenAt = 0;
-  /** The database's clock minus ours, in microseconds: at most this. */
+  /** Upper bound of the database's clock minus ours, in microseconds. */
   #ahead = 0;
-  /** For how long messages can be read that name no age of their own, in microseconds. */
+  /** How long messages can be read that name no age of their own, in microseconds. */
   #maxAge = 0;
   #isInDoubt = false;
-  /** Raised by learn(). */
+  /** Raised by learn(), so that ask() can tell whether its answer is of before. */
   #generation = 0;
 
   constructor(private readonly database: Database) {}
 
   /**
-   * When the last message was published that this node knows of, or the database last said that all is as it was, in
-   * microseconds of the database's clock: what was published later, this node has not seen.
+   * Messages published after this time (µs, database clock) are unknown to this node. It is the time at which the last
+   * known message was published, or at which the database last said that the past is the same.
    */
   get seenAt(): number {
     return this.#seenAt;
   }
 
-  /** Whether no global id is left out before this message. */
+  /** True if no global id is missing before this message. */
   comesNext({ globalId }: Landmark): boolean {
     return globalId <= this.#globalId + 1;
   }
 
-  /** A notification of this message came in, after those of all that come before it. */
+  /** Called with a message whose notice came in, after the notices of all earlier messages. */
   note(notice: Landmark): void {
     if (this.#isInDoubt) return;
     this.#landmark = notice;
     this.#globalId = Math.max(this.#globalId, notice.globalId);
-    // A message may have an age of its own; but it was not published later than now.
+    // The difference is wrong if the message has an age of its own, but no message was published later than now.
     const publishedAt = Math.min(notice.expires - this.#maxAge, performance.now() * 1000 + this.#ahead);
     this.#seenAt = Math.max(this.#seenAt, publishedAt);
   }
 
-  /** What comes in from now on, until the database has been asked, may be of another past. */
+  /** Called if notices that come in from now on, until the database has been asked, may be of another past. */
   doubt(): void {
     this.#isInDoubt = true;
   }
 
   /**
-   * Asks the database. Resolves to undefined if learn() was called meanwhile, because the answer may be of before.
+   * Asks the database for the state of the bus. Resolves to undefined if learn() was called meanwhile, because the
+   * answer may be of before.
    *
-   * @throws POSTBUS_NO_SCHEMA
+   * @throws POSTBUS_NO_SCHEMA if the bus is not there, or not complete
    */
   async ask(): Promise<BusState | undefined> {
     const { database } = this;
@@ -122,7 +124,7 @@ export class Past {
     };
   }
 
-  /** From here on, what is in the database is what this node knows. */
+  /** From here on, this node knows the past that the database has. */
   learn(state: BusState): void {
     this.#generation++;
     if (state.isAnotherPast) {
@@ -133,7 +135,7 @@ export class Past {
     this.confirm(state);
   }
 
-  /** The past is the one that this node knows. Only its home may be another one. */
+  /** Called if the past is the one that this node knows; only its home may be another one. */
   confirm({ incarnation, home, globalId, landmark, terms, maxAge }: BusState): void {
     this.#known = { incarnation, home };
     this.#isInDoubt = false;

@@ -2,7 +2,7 @@ import { createHash, timingSafeEqual } from 'node:crypto';
 import { StoredMessage, toTargets } from '../messages/message.js';
 import type { Notice } from '../messages/notice.js';
 
-/** A node's sign of life, see sql/listening/internal/keepalive.sql. */
+/** A node's beat, see sql/listening/internal/keepalive.sql. */
 export interface SignOfLife {
   beat: string;
   node: string;
@@ -14,9 +14,9 @@ export interface SettingsChange {
 }
 
 /**
- * Reads a payload, see sql/publishing/internal/notification.sql; undefined when it is not one of ours or its keyed hash is wrong:
- * any role may NOTIFY, and only the functions and the nodes know the key. `malformed`: it is signed, but makes no sense here.
- * A later version may have sent it, or somebody who has the key.
+ * Reads a payload, whose format sql/publishing/internal/notification.sql describes. Undefined if it is not one of ours
+ * or its keyed hash is wrong: any role may NOTIFY, and only the SQL functions and the nodes know the key. 'malformed'
+ * if it is signed but makes no sense here: a later version of postbus may have sent it, or somebody who has the key.
  */
 export function parsePayload(
   payload: string,
@@ -38,7 +38,8 @@ export function parsePayload(
   const each = lines.split('\n');
   const notices: Notice[] = [];
   for (const line of each) {
-    // Parts of a string keep the whole of it in memory: as long as one message is kept, all would be.
+    // A part of a string keeps the whole string in memory. Without a copy of each line, one message that is kept would
+    // keep all.
     const notice = parseLine(each.length > 1 ? Buffer.from(line).toString() : line);
     if (notice === undefined) return 'malformed';
     notices.push(notice);
@@ -46,7 +47,7 @@ export function parsePayload(
   return notices;
 }
 
-/** The payload that announce_settings() makes: whoever hears it looks at the database. */
+/** Makes the payload that announce_settings() sends. A node that hears it looks at the database. */
 export function settingsPayload({ version }: SettingsChange, key: Uint8Array): string {
   const lines = `settings\t${version}`;
   return `1\t${sign(lines, key).toString('hex')}\n${lines}`;
@@ -58,13 +59,13 @@ function isSigned(lines: string, hash: string, key: Uint8Array): boolean {
   return given.length === wanted.length && timingSafeEqual(given, wanted);
 }
 
-/** As sign_payload() does. */
+/** The keyed hash that sign_payload() makes in SQL. */
 function sign(lines: string, key: Uint8Array): Buffer {
   const inner = createHash('sha256').update(key).update(lines).digest();
   return createHash('sha256').update(key).update(inner).digest();
 }
 
-/** Undefined where it is no line of a message. */
+/** Undefined if the line does not describe a message. */
 function parseLine(line: string): Notice | undefined {
   const [first, second, site, channel, third, fourth, fifth, targets, json, ...rest] = line.split('\t');
   const [globalId, messageId] = [toId(first), toId(second)];

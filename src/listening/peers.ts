@@ -1,16 +1,16 @@
-/** The nodes of a bus whose signs of life come in, and when each one's last did. */
+/** The nodes of a bus whose beats come in, and when each one's last beat came. */
 export class Peers {
-  /** In ms since 1970. */
+  /** When each node's last beat came, in ms since 1970 by our clock. */
   readonly #heard = new Map<string, number>();
 
   constructor(
     private readonly self: string,
-    /** Ms for which a node may be silent; 0: none is listed. */
+    /** Ms for which a node may be silent; 0: no node is listed. */
     private readonly patience: number,
   ) {}
 
   hear(node: string): void {
-    // Without an interval of our own, nobody would be forgotten.
+    // Without beats of our own, nothing would call forgetSilent() regularly, and nobody would be forgotten.
     if (this.patience > 0) this.#heard.set(node, Date.now());
   }
 
@@ -24,7 +24,7 @@ export class Peers {
     return heard === undefined ? null : new Date(heard).toISOString();
   }
 
-  /** The others. */
+  /** The other nodes, and when the last beat of each one came (ISO 8601, our clock). */
   list(): { node: string; heardAt: string }[] {
     this.forgetSilent();
     const others = [...this.#heard].filter(([node]) => node !== this.self);
