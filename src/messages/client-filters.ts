@@ -6,21 +6,27 @@ import type { Codec } from './codec.js';
 import { Batch } from './frame.js';
 import type { Message, StoredMessage } from './message.js';
 
-/** Whether clients may be shown a message. */
+/** Returns whether clients may be shown a message. Must not be async. */
 export type ClientMessageFilter<Data = unknown> = (message: Message<Data>) => boolean;
 
 interface Registered {
   prefix: string;
   filter: ClientMessageFilter<never>;
-  /** What the last failure was; the log has it once a minute. */
+  /** The last failure, for the log, which gets one entry a minute at most. */
   error: unknown;
   failures: ThrottledLog;
 }
 
-/** The filters of bus.registerClientMessageFilter(). All whose prefix the channel has must let a message pass. */
+/**
+ * The filters of bus.registerClientMessageFilter(). A message passes if every filter lets it pass whose prefix its
+ * channel has.
+ */
 export class ClientFilters {
   readonly #filters: Registered[] = [];
-  /** A batch goes to thousands of polls: it is decided once a turn, as what a filter says may change with time. */
+  /**
+   * The results of this turn of the event loop. A batch goes to thousands of polls, so it is filtered once a turn, but
+   * no longer kept: what a filter answers may change with time.
+   */
   #decided = new Map<Batch, Batch>();
 
   constructor(
@@ -45,7 +51,7 @@ export class ClientFilters {
     this.#filters.push(registered);
   }
 
-  /** What they leave of a batch; the batch itself where that is all of it. */
+  /** The messages of a batch that the filters let pass; the batch itself if all of them pass. */
   apply(batch: Batch): Batch {
     if (this.#filters.length === 0) return batch;
     let decided = this.#decided.get(batch);
@@ -64,10 +70,10 @@ export class ClientFilters {
 
   #passesFilter(registered: Registered, message: StoredMessage): boolean {
     try {
-      // A copy for each: what one filter does to it, no other sees.
+      // Each filter gets a copy: what one filter does to the message, no other sees.
       const answer: unknown = registered.filter(message.toMessage<never>(this.codec));
       if (typeof answer === 'boolean') return answer;
-      // Were it to reject, nobody would look after it.
+      // Nobody awaits this promise, so its rejection would be unhandled.
       if (answer instanceof Promise) answer.catch(() => {});
       registered.error = new TypeError('the filter answered neither true nor false; it must not be async');
     } catch (error) {

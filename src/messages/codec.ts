@@ -1,27 +1,27 @@
 import { errors } from '../foundation/errors.js';
 
 /**
- * For data that JSON cannot carry, such as dates, bigints and sets. Browsers and readers in SQL see what encode() makes of
- * it; decode() is also given what was published in SQL. Neither may be async.
+ * Carries data that JSON cannot hold, such as dates, bigints and sets. Browsers and readers in SQL see what encode()
+ * returns. decode() is also called with data that was published in SQL. Neither may be async.
  */
 export interface Codec {
-  /** What is published in place of the data; JSON must be able to hold it. */
+  /** Returns what is published in place of the data; JSON must be able to hold it. */
   encode(data: unknown): unknown;
-  /** The data again, from what was published. */
+  /** Returns the data again, from what was published. */
   decode(json: unknown): unknown;
 }
 
-/** @throws POSTBUS_BAD_OPTION */
+/** Returns the codec. @throws POSTBUS_BAD_OPTION if it lacks encode() or decode() */
 export function checkCodec(codec: Codec | undefined): Codec | undefined {
   if (codec === undefined) return undefined;
-  // What a program in JavaScript may give.
+  // TypeScript rules this out; a program in JavaScript may pass anything.
   if (typeof codec?.encode !== 'function' || typeof codec.decode !== 'function') {
     throw new errors.BAD_OPTION('codec', 'must have the functions encode and decode');
   }
   return codec;
 }
 
-/** @throws POSTBUS_BAD_DATA */
+/** Returns what the codec makes of the data. @throws POSTBUS_BAD_DATA if the codec throws, or is async */
 export function encode(codec: Codec, data: unknown): unknown {
   let encoded: unknown;
   try {
@@ -31,13 +31,13 @@ export function encode(codec: Codec, data: unknown): unknown {
     error.cause = cause;
     throw error;
   }
-  // JSON would make {} of it.
+  // In JSON, a promise would become {}.
   if (!(encoded instanceof Promise)) return encoded;
   encoded.catch(() => {});
   throw new errors.BAD_DATA('the codec must not be async');
 }
 
-/** The data of a message, from its JSON. @throws POSTBUS_UNDECODABLE */
+/** Returns the data of a message, from its JSON. @throws POSTBUS_UNDECODABLE if the codec throws */
 export function decode(codec: Codec, json: string, channel: string, messageId: number): unknown {
   try {
     return codec.decode(JSON.parse(json));

@@ -3,8 +3,8 @@ import type { StoredMessage } from './message.js';
 const separator = '\r\n|\r\n';
 
 /**
- * A JSON array of messages as the protocol sends it. Its bytes are made once, when first asked for, and the same Buffer
- * goes to everyone.
+ * A JSON array of messages, as the protocol sends it. Its bytes are made once, when first asked for, and the same
+ * Buffer goes to everyone.
  */
 export class Frame {
   #body: Buffer | undefined;
@@ -12,15 +12,15 @@ export class Frame {
 
   constructor(readonly json: string) {}
 
-  /** An answer of its own. */
+  /** The bytes of a whole answer. */
   get body(): Buffer {
     this.#body ??= Buffer.from(this.json);
     return this.#body;
   }
 
   /**
-   * A part of a stream, in HTTP's chunked encoding. The protocol doubles the bar of a separator inside a frame; JSON as
-   * Postgres writes it never has a raw line break, so none can be.
+   * The bytes of one part of a stream, in HTTP's chunked encoding. The protocol doubles the bar of a separator that
+   * occurs inside a frame; none can occur, because JSON as Postgres writes it never has a raw line break.
    */
   get chunk(): Buffer {
     if (this.#chunk === undefined) {
@@ -30,7 +30,7 @@ export class Frame {
     return this.#chunk;
   }
 
-  /** The same without HTTP's encoding. */
+  /** The text of one part of a stream, without HTTP's chunked encoding. */
   get text(): string {
     return this.json + separator;
   }
@@ -41,7 +41,7 @@ export const emptyFrame = new Frame('[]');
 /** Messages that follow each other in a feed, as they are handed to all of its cursors. */
 export class Batch {
   #frame: Frame | undefined;
-  /** Nobody is left out. */
+  /** True if every message is for everyone. */
   readonly isPublic: boolean;
 
   constructor(readonly messages: readonly StoredMessage[]) {

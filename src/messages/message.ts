@@ -1,13 +1,13 @@
 import { type Codec, decode } from './codec.js';
 
-/** A message as the Node API gives it. Targets are null when the message is for everyone. */
+/** A message as the Node API gives it. All three lists of targets are null if the message is for everyone. */
 export interface Message<Data = unknown> {
   /** Position among all messages of the bus. */
   globalId: number;
   /** Position in its channel: 1, 2, 3 … */
   messageId: number;
   channel: string;
-  /** null: of no site. */
+  /** Null: no site. */
   siteId: string | null;
   data: Data;
   userIds: string[] | null;
@@ -15,7 +15,7 @@ export interface Message<Data = unknown> {
   clientIds: string[] | null;
 }
 
-/** Whom a message is for; a null list does not narrow. */
+/** Whom a message is for. A null list does not restrict. */
 export interface Targets {
   userIds: string[] | null;
   groupIds: string[] | null;
@@ -23,8 +23,8 @@ export interface Targets {
 }
 
 /**
- * A message on its way from the table to those who wait for it. Its data stays the JSON text that Postgres wrote;
- * what a poll is sent is formatted once, for all of them.
+ * A message on its way from the table to its readers. Its data stays the JSON text that Postgres wrote. The text that
+ * polls are sent is formatted once, for all of them.
  */
 export class StoredMessage {
   #wire: string | undefined;
@@ -37,17 +37,19 @@ export class StoredMessage {
     readonly channel: string,
     readonly targets: Targets | null,
     readonly json: string,
-    /** When it passes its age, in microseconds of the database's clock, by the settings as they were. */
+    /**
+     * When the message passes its age (µs, database clock), by the settings at the time when it was announced or read.
+     */
     readonly expires: number,
   ) {}
 
-  /** The message as the protocol shows it. */
+  /** The message as JSON text of the protocol. */
   get wire(): string {
     this.#wire ??= `{"global_id":${this.globalId},"message_id":${this.messageId},"channel":${JSON.stringify(this.channel)},"data":${this.json}}`;
     return this.#wire;
   }
 
-  /** A copy of its own for each caller: what one callback does to it, no other sees. */
+  /** Makes a copy for each caller, so that what one callback does to it, no other sees. @throws POSTBUS_UNDECODABLE */
   toMessage<Data = unknown>(codec?: Codec): Message<Data> {
     return {
       globalId: this.globalId,

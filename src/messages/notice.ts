@@ -6,12 +6,12 @@ export interface Notice {
   messageId: number;
   site: string;
   channel: string;
-  /** Of the settings that the rest is by. */
+  /** The version of the settings by which the other fields are true. */
   version: number;
-  /** From here on the channel can be read. */
+  /** The first id of the channel that can be read. */
   firstId: number;
   /** When the message passes its age, in microseconds of the database's clock. */
   expires: number;
-  /** Null where the content did not come along and is to be read from the table. */
+  /** Null if the content did not come with the notification; it is then read from the table. */
   message: StoredMessage | null;
 }

@@ -3,7 +3,7 @@ import type { ClientFilters } from './client-filters.js';
 import type { Batch } from './frame.js';
 import type { StoredMessage } from './message.js';
 
-/** Tells what a client was handed of a batch, and why not the rest: what visibleTo() has decided. */
+/** Traces which messages of a batch a client was handed, and why not the others, as visibleTo() has decided. */
 export function traceDelivery(reader: TracedReader, batch: Batch, visible: Batch, filters: ClientFilters): void {
   const [first] = batch.messages;
   if (first === undefined) return;

@@ -2,7 +2,7 @@ import type { ClientFilters } from './client-filters.js';
 import { Batch } from './frame.js';
 import type { StoredMessage } from './message.js';
 
-/** Who reads: what the lookups said of a request. */
+/** A client, as the application's lookups identified its request. */
 export interface Viewer {
   clientId: string;
   userId: string | null;
@@ -10,8 +10,9 @@ export interface Viewer {
 }
 
 /**
- * What a viewer may see of a batch: the one rule, for backlogs, parked polls and streams alike. The batch itself where
- * that is all of it, the usual case: everybody is sent the same bytes.
+ * Returns the messages of a batch that a viewer may see: the one rule for backlogs, parked polls and streams alike.
+ * Returns the batch itself if the viewer may see all of it, which is the usual case: then everybody is sent the same
+ * bytes.
  */
 export function visibleTo(viewer: Viewer, batch: Batch, filters: ClientFilters): Batch {
   const passed = filters.apply(batch);
@@ -20,7 +21,10 @@ export function visibleTo(viewer: Viewer, batch: Batch, filters: ClientFilters):
   return messages.length === passed.messages.length ? passed : new Batch(messages);
 }
 
-/** The client id is listed, or none are; and the user or one of the groups is listed, or neither list was given. */
+/**
+ * True if the client id is listed or no client ids are given; and the user or one of the groups is listed, or neither
+ * list is given.
+ */
 function isFor(message: StoredMessage, viewer: Viewer): boolean {
   const targets = message.targets;
   if (targets === null) return true;
@@ -34,7 +38,10 @@ function isFor(message: StoredMessage, viewer: Viewer): boolean {
 const longList = 20;
 const longLists = new WeakMap<readonly string[], ReadonlySet<string>>();
 
-/** Thousands of viewers may be looked up in thousands of ids: one after the other, that would block the process. */
+/**
+ * True if the id is in the list. A long list becomes a Set once: looking up thousands of viewers in thousands of ids,
+ * one after the other, would block the process.
+ */
 function isListed(id: string, ids: readonly string[]): boolean {
   if (ids.length <= longList) return ids.includes(id);
   let set = longLists.get(ids);

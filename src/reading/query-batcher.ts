@@ -7,16 +7,17 @@ interface Waiting<Question, Answer> {
   reject: (error: unknown) => void;
 }
 
-// More would only make smaller batches.
+// Queries under way at a time. More would only make the batches smaller.
 const maxQueries = 2;
-// A query that takes longer does not count any more: what is asked meanwhile does not wait for it. But only so many.
+// A query that takes longer than slowMs is no longer counted as under way, so that later questions do not wait for it.
+// At most maxSlowQueries are left out of the count.
 const slowMs = 100;
 const maxSlowQueries = 4;
 
 /**
- * Whatever is asked in one turn of the event loop, or while queries are under way, goes into one query, and equal
- * questions into one part of it. A query always starts after the questions that it answers: each sees every publish
- * acknowledged before it.
+ * Puts the questions asked in one turn of the event loop, or while queries are under way, into one query, and equal
+ * questions into one part of it. A query always starts after the questions that it answers, so each question sees every
+ * publish acknowledged before it.
  */
 export class QueryBatcher<Question, Answer> {
   #waiting = new Map<string, Waiting<Question, Answer>>();
@@ -25,13 +26,13 @@ export class QueryBatcher<Question, Answer> {
   #scheduled = false;
 
   constructor(
-    /** Answers in the order of the questions. */
+    /** Resolves to the answers, in the order of the questions. */
     private readonly query: (questions: readonly Question[]) => Promise<readonly Answer[]>,
-    /** So many questions go into a query. */
+    /** Maximum number of questions in a query. */
     private readonly max: number,
   ) {}
 
-  /** Questions with the same key are the same. */
+  /** Resolves to the answer. Questions with the same key are the same question. */
   ask(key: string, question: Question): Promise<Answer> {
     let waiting = this.#waiting.get(key);
     if (waiting === undefined) {
@@ -81,7 +82,10 @@ export class QueryBatcher<Question, Answer> {
     if (this.#waiting.size > 0) this.#schedule();
   }
 
-  /** Questions that Postgres refuses are asked again in halves: none fails for another. */
+  /**
+   * If Postgres refuses or cancels a query, its questions are asked again in halves, so that none fails because of
+   * another.
+   */
   async #answer(batch: readonly Waiting<Question, Answer>[]): Promise<void> {
     try {
       const answers = await this.query(batch.map(({ question }) => question));

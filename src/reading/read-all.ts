@@ -1,7 +1,7 @@
 import type { StoredMessage } from '../messages/message.js';
 import type { ReadResult } from './reader.js';
 
-/** A backlog, page by page. */
+/** Reads a backlog page by page; resolves to all messages after `lastId`. */
 export async function readAll(read: (after: number) => Promise<ReadResult>, lastId: number): Promise<StoredMessage[]> {
   const messages: StoredMessage[] = [];
   for (let after = lastId; ; ) {

@@ -5,32 +5,32 @@ import { StoredMessage, toTargets } from '../messages/message.js';
 import { QueryBatcher } from './query-batcher.js';
 import { traceRead } from './trace-read.js';
 
-/** The settings and the moment that an answer of the database is true of. */
+/** The version of the settings and the time for which an answer of the database is true. */
 export interface Terms {
   version: number;
-  /** In microseconds of the database's clock. */
+  /** When the database answered, in microseconds of its clock. */
   now: number;
-  /** In milliseconds of ours: `now` was not before it. */
+  /** When we asked, in milliseconds of our clock (performance.now()). `now` is not earlier than this moment. */
   askedAt: number;
 }
 
-/** What tells whether messages that are known are all that a channel has. */
+/** Tells whether the messages in memory are all that a channel has. */
 export interface Head {
   lastId: number;
   terms: Terms;
 }
 
-/** What a read found: messages after the id asked for, up to an id, and the last id at that moment. */
+/** What a read found: the messages after the id asked for, up to `upTo`, and the last id at that moment. */
 export interface ReadResult {
   lastId: number;
-  /** Less than lastId where there is more than a page: the next read goes on from here. */
+  /** Less than lastId if there is more than a page: the next read goes on after this id. */
   upTo: number;
   batch: Batch;
 }
 
-/** The same of one channel. */
+/** What a read of one channel found. */
 export interface ChannelResult extends ReadResult {
-  /** From here on the sizes let it be read. */
+  /** The first id that the backlog sizes let be read. */
   firstId: number;
   terms: Terms;
 }
@@ -44,7 +44,7 @@ interface Row {
   data: string;
 }
 
-/** The last row of a read has no message, and tells where it ended. */
+/** The last row of a read has no message; it tells where the read ended. */
 interface PageRow extends Row {
   up_to: number | null;
 }
@@ -71,21 +71,25 @@ interface Request extends Channel {
 export interface Seen {
   /** '' for no site. */
   site: string;
-  /** Null: all messages, by global id. */
+  /** Null: all messages of the bus, by global id. */
   channel: string | null;
-  /** The id of the last message; undefined where the node does not know of any. */
+  /** The id of the last message; undefined if the node knows of none. */
   lastId: number | undefined;
-  /** By what it is recognized: its global id, and when it expires. Undefined where it has not been seen here. */
+  /**
+   * What the last message is recognized by: its global id, and when it expires (µs, database clock). Undefined if this
+   * node has not seen it.
+   */
   mark: { globalId: number; expires: number } | undefined;
-  /** When the node was last in step, in microseconds of the database's clock. */
+  /** When the node was last in step with the database, in microseconds of the database's clock. */
   at: number;
 }
 
-// So many pages may come at once: clients that come back all together, each at another id, must not fill the memory.
+// Maximum number of pages in a query: clients that come back all together, each at another id, must not fill the
+// memory.
 const maxPages = 64;
 const maxHeads = 1000;
 
-/** Reads the tables; what is asked in one turn goes into one query. */
+/** Reads the tables. The questions asked in one turn of the event loop go into one query. */
 export class Reader {
   readonly #pages = new QueryBatcher<Request, ChannelResult>((requests) => this.#readPages(requests), maxPages);
   readonly #heads = new QueryBatcher<Channel, Head>((channels) => this.#readHeads(channels), maxHeads);
@@ -95,21 +99,23 @@ export class Reader {
   constructor(private readonly database: Database) {}
 
   /**
-   * Where to go on after the past has turned out to be another one: an id, after which nothing has been seen; null where the
-   * last message seen is still the same one.
+   * Finds where to go on after the past has turned out to be another one. Resolves to an id, after which this node has
+   * seen nothing; null if the last message seen is still the same one.
    */
   findPlace(seen: Seen): Promise<number | null> {
     return this.#places.ask(JSON.stringify(seen), seen);
   }
 
-  /** `after`: an id; -1 nothing but the last id, -2 the last message, -3 the last two … */
+  /**
+   * Reads a page of a channel. `after`: an id; -1: nothing except the last id; -2: the last message; -3: the last two …
+   */
   read(site: string, channel: string, after: number): Promise<ChannelResult> {
     const result = this.#pages.ask(`${after}\t${site}\t${channel}`, { site, channel, after });
     if (readTrace.isOn) traceRead('tables', site, channel, after, result);
     return result;
   }
 
-  /** Where a channel stands: much cheaper than to read it. */
+  /** Asks for a channel's last id, which costs much less than reading the channel. */
   head(site: string, channel: string): Promise<Head> {
     return this.#heads.ask(`${site}\t${channel}`, { site, channel });
   }
@@ -122,7 +128,7 @@ export class Reader {
     return row && toMessage(row, site, channel);
   }
 
-  /** The same for all channels together, by global id. */
+  /** Reads a page of the messages of all channels, by global id. `after`: as in read(), but a global id. */
   readGlobal(after: number): Promise<ReadResult> {
     const result = this.#readGlobal(after);
     if (readTrace.isOn) traceRead('tables', '', null, after, result);

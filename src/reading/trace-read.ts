@@ -1,7 +1,7 @@
 import { readTrace, whereOf } from '../foundation/trace.js';
 import type { Batch } from '../messages/frame.js';
 
-/** Tells what is read of a channel (null: of all, by global id) after an id; or why it could not be. */
+/** Traces what was read of a channel (null: of all channels, by global id) after an id, or why the read failed. */
 export function traceRead(
   from: 'tables' | 'memory',
   site: string,
