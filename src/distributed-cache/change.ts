@@ -1,26 +1,26 @@
-/** What happened to a cache. */
+/** A change of a cache. */
 export type Change =
   | {
       op: 'set';
       key: string;
-      /** As JSON text (codec.ts). */
+      /** As JSON text, see encode() in codec.ts. */
       value: string;
-      /** Holds only if the key has not changed after the message with this id: the value was computed then. */
+      /** For a computed value: it holds only if the key has not changed after the message with this id. */
       since?: number;
     }
   | { op: 'delete'; key: string }
   | { op: 'clear' };
 
-/** A change as it is published. Who publishes in SQL gives no more than the change. */
+/** A change as it is published. A publisher in SQL gives only the change. */
 export type Publication = Change & {
-  /** The cache that made it. */
+  /** The random id of the cache that made the change. */
   origin?: string;
-  /** Its number among those of that cache. */
+  /** The number of the change among those of that cache. */
   number?: number;
   version?: string | undefined;
 };
 
-/** The data of a message. What is not understood may have changed anything: it clears. */
+/** Reads the data of a message. Data that is not understood may have changed anything, so it clears the cache. */
 export function readChange(data: unknown): Publication {
   const { op, key, value, since, origin, number, version } = Object(data);
   const sender = {
@@ -35,7 +35,10 @@ export function readChange(data: unknown): Publication {
   return { op: 'clear', ...sender };
 }
 
-/** What is left of a change that does not hold: neither what it made nor what was there before. */
+/**
+ * What is left of a change that does not hold: a set key is deleted, because neither its new value nor the one before
+ * is valid.
+ */
 export function undo(change: Change): Change {
   return change.op === 'set' ? { op: 'delete', key: change.key } : change;
 }

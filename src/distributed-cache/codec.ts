@@ -1,6 +1,6 @@
 import { errors } from '../foundation/errors.js';
 
-/** What a cache can hold: JSON, and Set, Map and Date anywhere in it. */
+/** What a cache can hold: JSON values, and Set, Map and Date anywhere in them. */
 export type CacheValue =
   | null
   | boolean
@@ -13,15 +13,17 @@ export type CacheValue =
   | { readonly [key: string]: CacheValue | undefined };
 
 /**
- * A value as JSON text, which comes out the same everywhere. A Date is `{"$date":ms}`, a Set `{"$set":[…]}`, a Map
- * `{"$map":[[key,value],…]}`; names that begin with $ get another one.
+ * Encodes a value as JSON text, which decodes to the same value in every process. A Date is `{"$date":ms}`, a Set
+ * `{"$set":[…]}`, a Map `{"$map":[[key,value],…]}`; names that begin with $ get another $ in front.
+ *
+ * @throws POSTBUS_BAD_DATA if the value is not a CacheValue
  */
 export function encode(value: unknown): string {
   let json: string | undefined;
   try {
     json = JSON.stringify(value, replace);
   } catch (error) {
-    // Of JSON.stringify itself: a cycle, or too deep.
+    // JSON.stringify() itself throws on a cycle, and if the value is nested too deep.
     const what = error instanceof Unfit ? error.message : String(error);
     throw new errors.BAD_DATA(`a cache cannot hold ${what}`);
   }
@@ -29,16 +31,16 @@ export function encode(value: unknown): string {
   return json;
 }
 
-/** The counterpart; each call makes a value of its own. */
+/** Decodes what encode() has returned. Each call makes a new value. */
 export function decode<Value>(json: string): Value {
   return JSON.parse(json, json.includes('"$') ? revive : undefined);
 }
 
 class Unfit extends Error {}
 
-/** Refuses what JSON would silently change: then the others would have another value than the one who set it. */
+/** Refuses what JSON would silently change: other processes would then have another value than the one that set it. */
 function replace(this: unknown, key: string, value: unknown): unknown {
-  // What toJSON() has made of it is of no use.
+  // `value` may be what toJSON() has returned, for example a string for a Date. The original is needed.
   const original: unknown = Reflect.get(Object(this), key);
   switch (typeof original) {
     case 'string':

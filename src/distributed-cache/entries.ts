@@ -2,18 +2,19 @@ import { type Change, type Publication, undo } from './change.js';
 import { decode } from './codec.js';
 
 /**
- * What one process shows. Its own changes take effect when they are made, and count from when their messages come back,
- * as everywhere; what comes before them in the channel would be replaced by them, so it is left out.
+ * The entries that one process shows. Its own changes take effect here when they are made, and in the order of the
+ * channel when their messages come back, as in every process. Until then, earlier changes in the channel are left out,
+ * because the own change would replace them.
  */
 export class Entries<Value> {
   readonly values = new Map<string, Value>();
-  /** Values on their way, until they are there or the key changes. */
+  /** Values that are being computed, until they are there or the key changes. */
   readonly computing = new Map<string, Promise<Value>>();
-  /** Keys that were changed here, with the number of the last such change, until it comes back. */
+  /** Keys that were changed here, with the number of the last such change, until its message comes back. */
   readonly #underWay = new Map<string, number>();
   #clearUnderWay: number | undefined;
 
-  /** A change made here. */
+  /** Shows a change made here, before it is published. */
   begin(change: Change, number: number): void {
     this.#show(change);
     if (change.op === 'clear') {
@@ -24,7 +25,7 @@ export class Entries<Value> {
     }
   }
 
-  /** Ends the wait for a change made here; true where it is what is shown. */
+  /** Ends the wait for a change made here. Returns true if it is the one that is shown. */
   settle(own: Publication): boolean {
     if (own.op === 'clear') {
       if (this.#clearUnderWay !== own.number) return false;
@@ -36,12 +37,12 @@ export class Entries<Value> {
     return true;
   }
 
-  /** A change made here does not hold. */
+  /** Called if a change made here does not hold. */
   drop(own: Publication): void {
     if (this.settle(own)) this.apply(undo(own));
   }
 
-  /** A change in its place among all. */
+  /** Applies a change that came through the channel, in its order. */
   apply(change: Change): void {
     if (change.op === 'clear') {
       for (const entries of [this.values, this.computing]) {
@@ -66,7 +67,7 @@ export class Entries<Value> {
       return;
     }
     this.computing.delete(change.key);
-    // Also where the new value turns out not to be one.
+    // Also if decode() then throws, because the new value makes no sense.
     this.values.delete(change.key);
     if (change.op === 'set') this.values.set(change.key, decode<Value>(change.value));
   }

@@ -1,22 +1,25 @@
 import type { Change } from './change.js';
 
-// Beyond, the oldest are forgotten, and what was computed before them is not taken.
+// If more keys have changed, the oldest are forgotten, and values that were computed before their change are not taken.
 const maxKeys = 10_000;
 
-/** Which keys have changed lately: tells whether a value that was computed meanwhile is up to date. */
+/** Remembers which keys have changed lately, to tell whether a value that was computed meanwhile is up to date. */
 export class History {
-  /** Id of the last message that changed a key, the longest ago first. */
+  /** By key, the id of the last message that changed it; the key that changed longest ago is first. */
   readonly #ids = new Map<string, number>();
-  /** Nothing is known of what changed up to this id. */
+  /** Changes up to this id are not known. */
   #start = 0;
 
-  /** Anything may have changed up to this id. */
+  /** Forgets all keys: any of them may have changed up to this id. */
   restart(id: number): void {
     this.#ids.clear();
     this.#start = id;
   }
 
-  /** The same in every process that has seen what came after `since`; one that has not says no. */
+  /**
+   * True if the change holds: a computed value does if its key has not changed since. Every process that has seen the
+   * messages after `since` decides the same; one that has not seen them answers false.
+   */
   admits(change: Change): boolean {
     if (change.op !== 'set' || change.since === undefined) return true;
     return change.since >= this.#start && (this.#ids.get(change.key) ?? 0) <= change.since;

@@ -14,11 +14,11 @@ import { History } from './history.js';
 export type { CacheValue } from './codec.js';
 
 export interface DistributedCacheOptions {
-  /** Caches of different sites have nothing in common; none unless said otherwise. */
+  /** Caches of different sites have nothing in common. Default: no site. */
   siteId?: string | undefined;
-  /** Values are shared by processes of the same version only. */
+  /** Only processes of the same version share values. */
   appVersion?: string | undefined;
-  /** Told what getOrSet() could not publish; unless given, the console is. */
+  /** Called with the errors of getOrSet() when it cannot publish. Default: they are logged to the console. */
   onError?: ((error: unknown) => void) | undefined;
 }
 
@@ -28,13 +28,13 @@ const cacheKeys = new KnownKeys<DistributedCacheOptions>('DistributedCache.open(
   onError: true,
 });
 
-// A listener that has been on its way for longer may never arrive.
+// A connection that has not begun to listen by then may never do so.
 const patienceMs = 5_000;
 
 /**
- * A map that processes keep in step through a channel. Every process applies the changes in the order of their ids;
- * its own it shows at once, and until they come back nothing older can replace them. It holds what it knows to be up to
- * date: where messages are missed or not heard, it is empty.
+ * A map that processes keep in step through a channel. Every process applies the changes in the order of their ids. It
+ * shows its own changes at once, and until their messages come back, nothing older can replace them. The map holds only
+ * what is known to be up to date: it is empty while messages are not heard, and after some were missed.
  */
 export class DistributedCache<Value extends NonNullable<unknown> | null = CacheValue>
   implements ReadonlyMap<string, Value>
@@ -45,9 +45,12 @@ export class DistributedCache<Value extends NonNullable<unknown> | null = CacheV
   readonly #entries = new Entries<Value>();
   #lastNumber = 0;
   readonly #history = new History();
-  /** The highest id that is known to be published. */
+  /** The highest message id that is known to be published. */
   #knownId = 0;
-  /** Tells its own messages, and is what no client is called: clients are shown none of them. */
+  /**
+   * Marks this cache's own messages. It is also their only target, and no client has this id, so clients are shown none
+   * of them.
+   */
   readonly #origin = randomUUID();
   #beginning: Promise<void> | undefined;
   #subscription: Subscription | undefined;
@@ -75,8 +78,10 @@ export class DistributedCache<Value extends NonNullable<unknown> | null = CacheV
   }
 
   /**
-   * Begins empty, and resolves when it is in step. On a bus that is off or does not hear, it stays empty and begins when
-   * that changes.
+   * Opens a cache, which begins empty. Resolves when it is in step. On a bus that is off or hears nothing, the cache
+   * stays empty, and begins when that changes.
+   *
+   * @throws POSTBUS_BAD_OPTION if an argument is not usable; the errors of bus.connect() and bus.subscribe()
    */
   static async open<Value extends NonNullable<unknown> | null = CacheValue>(
     bus: Bus,
@@ -95,7 +100,7 @@ export class DistributedCache<Value extends NonNullable<unknown> | null = CacheV
     }
     const cache = new DistributedCache<Value>(bus, checkChannel(`/distributed-cache/${name}`, 'name'), options);
     try {
-      // Once it is on, it listens: then this begins.
+      // A bus that is off begins to listen once it is on again: then the cache begins, too.
       if (bus.isOff) await bus.connect();
       else await cache.#begin();
     } catch (error) {
@@ -139,26 +144,30 @@ export class DistributedCache<Value extends NonNullable<unknown> | null = CacheV
   }
 
   /**
-   * Takes effect here at once; resolves when it is published. Where that fails, the key is forgotten here, and the others
-   * may not have been told.
+   * Sets a value. It takes effect here at once; resolves when the change is published. If publishing fails, the key is
+   * forgotten here, and other processes may not have heard of the change.
+   *
+   * @throws POSTBUS_CACHE_CLOSED after close(); POSTBUS_BAD_OPTION if `key` is no string; POSTBUS_BAD_DATA if a cache
+   * cannot hold the value; the errors of bus.publish()
    */
   async set(key: string, value: Value): Promise<void> {
     await this.#change({ op: 'set', key: checkKey(key), value: encode(value) });
   }
 
-  /** As set(). */
+  /** Deletes a key. Takes effect, and fails, like set(). */
   async delete(key: string): Promise<void> {
     await this.#change({ op: 'delete', key: checkKey(key) });
   }
 
-  /** As set(), for all keys. */
+  /** Deletes all keys. Takes effect, and fails, like set(). */
   async clear(): Promise<void> {
     await this.#change({ op: 'clear' });
   }
 
   /**
-   * The value, or else what `compute` answers, which all are told then. Those who ask at the same time wait for the same
-   * answer. It is not kept where the key was changed meanwhile, in whichever process.
+   * Resolves to the value; if there is none, to what `compute` returns, which is then published to all processes. Calls
+   * that come meanwhile for the same key wait for the same result. The computed value is not kept if any process has
+   * changed the key meanwhile.
    */
   async getOrSet(key: string, compute: (key: string) => Value | Promise<Value>): Promise<Value> {
     const value = this.#entries.values.get(checkKey(key));
@@ -166,7 +175,7 @@ export class DistributedCache<Value extends NonNullable<unknown> | null = CacheV
     return this.#entries.computing.get(key) ?? this.#compute(key, compute);
   }
 
-  /** Empties it here, and stops to listen. The others do not notice. */
+  /** Empties the cache here, and stops listening. Other processes do not notice. */
   async close(): Promise<void> {
     this.#isClosed = true;
     this.#bus.events.off('connected', this.#onConnected);
@@ -177,7 +186,7 @@ export class DistributedCache<Value extends NonNullable<unknown> | null = CacheV
     await subscription?.unsubscribe();
   }
 
-  /** Whether it hears of every change. */
+  /** True if this cache hears of every change. */
   get #isInStep(): boolean {
     return this.#subscription !== undefined && this.#bus.isConnected;
   }
@@ -209,7 +218,7 @@ export class DistributedCache<Value extends NonNullable<unknown> | null = CacheV
     else this.#subscription = subscription;
   }
 
-  /** What came up to this id is not known. */
+  /** Forgets all entries, because the changes up to this id are not known. */
   #restart(id: number): void {
     this.#knownId = id;
     this.#history.restart(id);
@@ -252,7 +261,7 @@ export class DistributedCache<Value extends NonNullable<unknown> | null = CacheV
       this.#entries.drop(own);
       throw error;
     }
-    // From here on, others may change it unheard.
+    // From here on, other processes may change the key without this one hearing of it.
     if (!this.#isInStep) this.#entries.drop(own);
   }
 
@@ -270,7 +279,10 @@ export class DistributedCache<Value extends NonNullable<unknown> | null = CacheV
     }
   }
 
-  /** What another version has set is not for this one, but tells that the value is another now. */
+  /**
+   * A set by another version counts as a delete: its value is not for this version, but the old one is out of date. A
+   * value that another version has computed counts for nothing.
+   */
   #asOfThisVersion(published: Publication): Change | undefined {
     if (published.op !== 'set' || published.version === this.#options.appVersion) return published;
     return published.since === undefined ? undo(published) : undefined;
