@@ -1,11 +1,12 @@
 import type { WireMessage } from './positions.js';
 
-// JSON has no raw line breaks inside its texts: a frame holds none that the protocol would have to write otherwise.
+// JSON has no raw line breaks in its strings, so no frame contains a separator that the protocol would have to escape.
 export const separator = '\r\n|\r\n';
 
 /**
- * The arrays of messages of an answer: one where it is JSON, one after the other where it is a stream. An error stands for what a
- * frame of a stream had besides; a whole answer, or a stream that breaks off, throws it.
+ * Yields the arrays of messages of an answer: one array if it is JSON, one per frame if it is a stream. Yields an Error
+ * for whatever else a frame of a stream contained; throws it instead if the answer is whole, or the stream broke off.
+ * `onChunk` is called with the number of bytes of each chunk.
  */
 export async function* readAnswer(
   response: Response,
@@ -14,9 +15,10 @@ export async function* readAnswer(
 ): AsyncGenerator<WireMessage[] | Error, void> {
   const reader = response.body?.getReader();
   const decoder = new TextDecoder();
-  // Of a frame that is not complete yet. It is put together once: a long one comes in thousands of chunks.
+  // The parts of a frame that is not complete yet. They are joined once, because a long frame comes in thousands of
+  // chunks.
   let parts: string[] = [];
-  // The last characters, with which a separator may have begun.
+  // The last characters that came: a separator may have begun with them.
   let end = '';
   for (let chunk = await reader?.read(); chunk && !chunk.done; chunk = await reader?.read()) {
     onChunk(chunk.value.length);
@@ -44,12 +46,12 @@ export async function* readAnswer(
   }
 }
 
-/** The messages of an answer that is there as a whole, stream or not, as far as they make sense. */
+/** The messages of a complete answer, stream or not, without those that make no sense. */
 export function messagesOf(text: string): WireMessage[] {
   return text.split(separator).flatMap((frame) => parse(frame)[0]);
 }
 
-/** The messages, and what is wrong with the rest. */
+/** Returns the messages, and an error if there was anything else. */
 function parse(json: string): [messages: WireMessage[], fault: Error | undefined] {
   let all: unknown;
   let fault: Error | undefined;
@@ -60,12 +62,12 @@ function parse(json: string): [messages: WireMessage[], fault: Error | undefined
   }
   const messages = (Array.isArray(all) ? all : [null]).filter((message) => {
     const { channel, message_id, data } = Object(message);
-    // A client that took other values for its positions would be lost. Some servers send messages without ids.
+    // A client that took other values for its positions would lose its place. Some servers send messages without ids.
     const ids =
       channel === '/__status' ? Object.values(Object(data)) : [typeof channel === 'string' && (message_id ?? 0)];
     if (!ids.every(Number.isSafeInteger))
       fault = new Error(`the answer is not of a message bus: ${json.slice(0, 100)}`);
-    // Of the places of a status, whoever takes it passes over those that are none.
+    // PollPositions.move() skips positions of a status that are no whole numbers.
     return ids.some(Number.isSafeInteger);
   });
   return [messages, fault];

@@ -7,35 +7,35 @@ import { startTimer, type Timer } from './timer.js';
 
 export type ClientStatus = 'started' | 'paused' | 'stopped';
 
-/** What `diagnostics()` shows. */
+/** The state of a client, as `diagnostics()` shows it. */
 export interface Diagnostics {
   status: ClientStatus;
   clientId: string;
   polls: number;
   failures: number;
-  /** In a row, up to now. */
+  /** Failed polls in a row, up to now. */
   recentFailures: number;
   lastError: unknown;
   secondsSinceLastPoll: number | undefined;
-  /** Messages that wait for the end of a pause. */
+  /** Number of messages that wait for the end of a pause. */
   held: number;
   callbacks: readonly Callback[];
 }
 
-// As the server has it, which leaves out others.
+// The rule of the server, which leaves out other channels.
 const channelShape = /^(?!\/?__)\P{Cc}{1,255}$/u;
-// A pause lets so many messages come in; then there are no polls until it ends.
+// If a pause holds back this many messages, there are no polls until it ends.
 const maxHeld = 1_000;
 
 /** A client of the message_bus protocol, for browsers and Node. */
 export class MessageBusClient extends ClientSettings {
-  /** All that is subscribed, with its positions. */
+  /** All subscriptions, with their positions. */
   readonly callbacks: Callback[] = [];
 
   #clientId = createClientId();
   #state: 'new' | 'started' | 'stopped' = 'new';
   #isPaused = false;
-  /** Taken, and to be handed over. */
+  /** Messages that were received and have not been handed to their callbacks yet. */
   readonly #taken: [Callback, WireMessage][] = [];
   #isHandingOver = false;
   #poll: Poll | undefined;
@@ -44,10 +44,10 @@ export class MessageBusClient extends ClientSettings {
   #lastPollAt: number | undefined;
   readonly #pace = new Pace(this);
   #timer: Timer | undefined;
-  /** When the timer is to go off, of performance.now(). */
+  /** When the timer goes off, in ms of performance.now(). */
   #due = 0;
 
-  /** What is undefined is left at its default. */
+  /** A setting that is undefined keeps its default. @throws TypeError if there is no setting of that name */
   constructor(settings: { [Name in keyof ClientSettings]?: ClientSettings[Name] | undefined } = {}) {
     super();
     for (const [name, value] of Object.entries(settings))
@@ -55,14 +55,17 @@ export class MessageBusClient extends ClientSettings {
       else if (value !== undefined) Object.assign(this, { [name]: value });
   }
 
-  /** Names this client to the server, for messages to it alone. */
+  /**
+   * The id by which the server knows this client, for messages to it alone. Setting it throws a TypeError if the id is
+   * empty, longer than 255 characters, or cannot be a part of a path.
+   */
   get clientId(): string {
     return this.#clientId;
   }
 
   set clientId(id: string | number) {
     const name = `${id}`;
-    // Browsers take `.` and `..` out of a path, encoded or not; half a character cannot be encoded.
+    // Browsers take `.` and `..` out of a path, encoded or not; half of a surrogate pair cannot be encoded.
     if (
       !/^(?!\.\.?$)[^\p{Cc}\p{Cs}]+$/u.test(name) ||
       name.length > 255 ||
@@ -81,7 +84,7 @@ export class MessageBusClient extends ClientSettings {
     this.#handOver();
   }
 
-  /** Ends all polls and callbacks. start() goes on where it was. */
+  /** Ends all polls, and calls no more callbacks. start() goes on from the same positions. */
   stop(): void {
     this.#state = 'stopped';
     page?.removeEventListener('visibilitychange', this.#onVisibilityChange);
@@ -91,12 +94,12 @@ export class MessageBusClient extends ClientSettings {
     this.#abort();
   }
 
-  /** Holds messages back. */
+  /** Holds messages back until resume(). */
   pause(): void {
     this.#isPaused = true;
   }
 
-  /** Hands over what was held back, and goes on. */
+  /** Hands over the messages that were held back, and goes on polling. */
   resume(): void {
     this.#isPaused = false;
     if (!this.#timer && !this.#poll) this.#schedule(0);
@@ -109,8 +112,10 @@ export class MessageBusClient extends ClientSettings {
   }
 
   /**
-   * Calls `func` with the messages after `lastId`; -1: from now on; -2: the last one and from now on, and so on. Starts
-   * the client, unless it was stopped. Returns `func`, for unsubscribe().
+   * Calls `func` with the messages after `lastId`; -1, the default: from now on; -2: the last message and from now on;
+   * and so on. Starts the client, unless it was stopped. Returns `func`, for unsubscribe().
+   *
+   * @throws TypeError if `channel` cannot be a channel, `func` is no function, or `lastId` is no whole number
    */
   subscribe<Data = unknown>(
     channel: string,
@@ -129,7 +134,10 @@ export class MessageBusClient extends ClientSettings {
     return func;
   }
 
-  /** Ends the subscriptions of a channel, or those with this callback; a `*` at the end stands for anything. */
+  /**
+   * Ends the subscriptions of a channel; with `func`, only those of this callback. A `*` at the end of `channel` stands
+   * for any text. Returns whether a subscription was ended.
+   */
   unsubscribe(channel: string, func?: MessageCallback<never> | null): boolean {
     const stem = channel.endsWith('*') ? channel.slice(0, -1) : undefined;
     const kept = this.callbacks.filter(
@@ -143,7 +151,7 @@ export class MessageBusClient extends ClientSettings {
     return true;
   }
 
-  /** Writes to the console how it goes, and returns it. */
+  /** Writes the state of the client to the console, and returns it. */
   diagnostics(): Diagnostics {
     const { failures, recentFailures, lastError } = this.#pace;
     const diagnostics = {
@@ -161,7 +169,9 @@ export class MessageBusClient extends ClientSettings {
     return diagnostics;
   }
 
-  /** The poll under way; null between polls. `abort()` gives it up: the next one goes out after `minPollInterval`. */
+  /**
+   * The poll under way; null between polls. Its `abort()` gives it up: the next poll goes out after `minPollInterval`.
+   */
   get longPoll(): { abort(): unknown } | null {
     const poll = this.#poll;
     return poll ? { abort: () => this.#poll === poll && this.#onSubscriptionChange() } : null;
@@ -174,7 +184,10 @@ export class MessageBusClient extends ClientSettings {
 
   readonly #onVisibilityChange = (): void => this.onVisibilityChange();
 
-  /** A poll that went out before, as before a laptop slept, may be on a connection that has died without a word. */
+  /**
+   * When the network is back, replaces the poll under way: its connection may have died unnoticed, for example while a
+   * laptop slept.
+   */
   readonly #onOnline = (): void => {
     this.#abort();
     this.#schedule(this.minPollInterval);
@@ -191,13 +204,13 @@ export class MessageBusClient extends ClientSettings {
     }
   }
 
-  /** Nothing of the poll counts from here on. */
+  /** Gives up the poll under way: whatever it still brings is ignored. */
   #abort(): void {
     this.#poll?.abort();
     this.#poll = undefined;
   }
 
-  /** The next poll in so many ms, unless one is to come sooner. */
+  /** Plans the next poll in `ms`, unless one is planned sooner. */
   #schedule(ms: number): void {
     const now = performance.now();
     const delay = Math.max(ms, this.#pace.notBefore - now);
@@ -237,7 +250,7 @@ export class MessageBusClient extends ClientSettings {
     this.#handOver();
   }
 
-  /** A misspelt setting would have no effect without a word. */
+  /** Warns of properties that are no settings: without a warning, a misspelt setting would silently have no effect. */
   #warnOfStrangers(): void {
     const defaults = new ClientSettings();
     for (const name of Object.keys(this)) {
@@ -250,7 +263,7 @@ export class MessageBusClient extends ClientSettings {
 
   #receive(messages: WireMessage[], positions: PollPositions): void {
     this.#pace.recentFailures = 0;
-    // All of it before any callback is called: one of them may change what is subscribed.
+    // Take all messages before calling any callback, because a callback may change what is subscribed.
     for (const message of messages) {
       if (message.channel === '/__status') positions.move(message.data);
       else for (const taker of positions.take(message)) this.#taken.push([taker, message]);
@@ -258,7 +271,7 @@ export class MessageBusClient extends ClientSettings {
   }
 
   #handOver(): void {
-    // Callbacks that pause and resume would otherwise go one into the other, as deep as there are messages.
+    // Otherwise callbacks that pause and resume would nest, as deep as there are messages.
     if (this.#isHandingOver) return;
     this.#isHandingOver = true;
     let handed = 0;
@@ -272,10 +285,10 @@ export class MessageBusClient extends ClientSettings {
   }
 }
 
-/** Begins at once, whether async or not; what it throws is reported, and harms nobody else. */
+/** Starts the callback at once, even if it is async. What it throws is logged, and does not affect other callbacks. */
 async function call(callback: Callback, { data, global_id, message_id }: WireMessage): Promise<void> {
   try {
-    // As a method, for `this` to be what it is in the original.
+    // Called as a method, so that `this` is the same as in the original client.
     await callback.func(data, global_id, message_id);
   } catch (error) {
     console.error(`MessageBus: a callback of ${callback.channel} failed.`, error);

@@ -2,17 +2,17 @@ import { type Poll, type PollMode, RateLimited } from './poll.js';
 import type { ClientSettings } from './settings.js';
 import { page } from './tab.js';
 
-/** When the next poll goes out, and in which way: what the last ones have come to decides. */
+/** Decides when the next poll goes out, and in which mode, from the results of the last polls. */
 export class Pace {
   failures = 0;
-  /** In a row, up to now. */
+  /** Failed polls in a row, up to now. */
   recentFailures = 0;
   lastError: unknown;
-  /** Of performance.now(), which nobody sets back: until then the server wants no polls. */
+  /** The server wants no polls until then, in ms of performance.now(), which nobody sets back. */
   notBefore = 0;
-  /** Polls in a row that failed or ended too soon. */
+  /** Number of polls in a row that failed or ended too soon. */
   #retries = 0;
-  /** Polls to go without a stream. */
+  /** Number of polls to send without a stream. */
   #unstreamed = 0;
 
   constructor(private readonly settings: ClientSettings) {}
@@ -29,11 +29,12 @@ export class Pace {
   afterAnswer({ waits, isNews, isPartial, elapsed }: Poll): number {
     const { enableLongPolling, minPollInterval, callbackInterval, backgroundCallbackInterval } = this.settings;
     const isInForeground = this.#isInForeground();
-    // Where polls may wait now, and this one might not, its tab has been shown.
+    // If polls may wait now, and this one might not, its tab has been shown meanwhile.
     const isShown = isInForeground && enableLongPolling && !waits;
     let interval = isInForeground ? callbackInterval : backgroundCallbackInterval;
     if (isShown || (isNews && (isInForeground || isPartial))) interval = 0;
-    // The server was to let it wait. Whether it has just been restarted or lets none wait will show in a few more polls.
+    // The server should have let this poll wait. A few more polls will show whether it has just been restarted or lets
+    // none wait.
     else if (isInForeground && waits) interval = this.#backOff(callbackInterval);
     if (elapsed >= interval) this.#retries = 0;
     return Math.max(minPollInterval, interval - elapsed);
@@ -55,7 +56,10 @@ export class Pace {
     return this.#backOff(maxPollInterval);
   }
 
-  /** Grows each time; at random, for the clients of a server not to come back all at once. */
+  /**
+   * A pause in ms that doubles each time, up to a limit. It is random, so that the clients of a server do not all come
+   * back at once.
+   */
   #backOff(most: number): number {
     const ms = Math.min(most, Math.max(1, this.settings.minPollInterval) * 2 ** ++this.#retries);
     return ms * (0.5 + Math.random() / 2);
@@ -69,7 +73,7 @@ export class Pace {
     } catch (error) {
       console.error('MessageBus: shouldLongPollCallback failed.', error);
     }
-    // Outside a browser there is only the other ground.
+    // Outside a browser there is no tab that could be visible: the setting decides.
     return page ? !page.hidden : enableLongPolling;
   }
 }

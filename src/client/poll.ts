@@ -4,23 +4,23 @@ import type { ClientSettings } from './settings.js';
 import { startTimer, type Timer } from './timer.js';
 
 export interface PollMode {
-  /** Whether it may wait on the server. */
+  /** True if the poll may wait on the server. */
   waits: boolean;
-  /** Whether it may be answered by a stream. */
+  /** True if the poll may be answered by a stream. */
   streams: boolean;
 }
 
-/** Called with what has come; `isOver` if nothing can follow. */
+/** Called with the messages that have come; `isOver` is true if no more can follow. */
 type OnMessages = (messages: WireMessage[], isOver: boolean) => void;
 
-/** The server wants no polls for a while: so many ms, where it says so. */
+/** The server wants no polls for `ms`; undefined if it did not say for how long. */
 export class RateLimited extends Error {
   constructor(readonly ms: number | undefined) {
     super('429: the server wants no polls for a while');
   }
 }
 
-// Of a backlog that has more, the server sends a page of so many characters at least.
+// If a backlog is longer than a page, the server sends at least this many characters of it.
 const pageLength = 512 * 1024;
 
 /** One request, from what it asks for to the end of its answer. */
@@ -28,9 +28,9 @@ export class Poll {
   readonly positions: PollPositions;
   readonly waits: boolean;
   readonly streams: boolean;
-  /** Whether it brought messages. */
+  /** True if the poll brought messages. */
   isNews = false;
-  /** Whether nothing had come of it for too long. */
+  /** True if the poll was given up, because nothing had come for too long. */
   isGivenUp = false;
   #bytes = 0;
   #watchdog: Timer | undefined;
@@ -49,17 +49,17 @@ export class Poll {
     this.streams = streams && !this.positions.isSettling;
   }
 
-  /** In ms. */
+  /** Ms since the poll began. */
   get elapsed(): number {
     return performance.now() - this.#startedAt;
   }
 
-  /** Whether the next poll has more to fetch, as far as this one tells. */
+  /** True if this poll shows that the next one has more to fetch. */
   get isPartial(): boolean {
     return this.positions.isSettling || this.#bytes >= pageLength;
   }
 
-  /** Whether a stream was asked for, and not a byte of it came. */
+  /** True if a stream was asked for, and was given up before a byte of it came. */
   get isHeldUp(): boolean {
     return this.isGivenUp && this.streams && this.#bytes === 0;
   }
@@ -69,17 +69,20 @@ export class Poll {
     this.#controller.abort();
   }
 
-  /** Resolves at the end of the answer; `onMessages` is called with each part of it. */
+  /**
+   * Sends the poll. Resolves at the end of the answer; `onMessages` is called with each part of it. Rejects with a
+   * RateLimited if the server answers 429, and with another error if the poll fails otherwise or is aborted.
+   */
   async send(clientId: string, sequence: number, onMessages: OnMessages): Promise<void> {
     const { signal } = this.#controller;
     const aborted = new Promise<never>((_resolve, reject) => {
       signal.addEventListener('abort', () => reject(signal.reason));
     });
     try {
-      // `fetch` may be a function of the page's that knows nothing of signals.
+      // `fetch` may be the page's own function, which may ignore the signal.
       await Promise.race([this.#exchange(clientId, sequence, onMessages), aborted]);
     } finally {
-      // What is left of an answer that makes no sense is not read.
+      // Do not read the rest of an answer that makes no sense.
       this.abort();
     }
   }
@@ -100,7 +103,7 @@ export class Poll {
     );
     if (!response.ok) {
       const text = await response.text();
-      // As in the original, the messages of a stream count whatever its status.
+      // As in the original client, the messages of a stream count whatever its status.
       const messages = messagesOf(text);
       if (messages.length > 0) onMessages(messages, true);
       throw toError(response.status, text, response.headers.get('retry-after'));
@@ -112,13 +115,13 @@ export class Poll {
     let isSound = false;
     const isWhole = response.headers.get('content-type')?.startsWith('application/json') ?? false;
     for await (const part of readAnswer(response, !isWhole, onChunk)) {
-      // A callback may have changed what is to be asked for.
+      // A callback may have changed the subscriptions, which aborts this poll.
       if (signal.aborted) break;
       if (part instanceof Error) {
         if (isSound) reportFrame(part);
         else {
           this.#fault = part;
-          // It may be the page of a proxy, and no stream at all.
+          // This may be the page of a proxy, and no stream at all: wait less for more of it.
           this.#expectChunk(firstChunkTimeout);
         }
         continue;
@@ -142,24 +145,24 @@ export class Poll {
   }
 }
 
-/** The rest of its stream counts all the same. */
+/** Logs that a frame was left out. The rest of its stream counts all the same. */
 function reportFrame(fault: Error): void {
   console.warn('MessageBus: part of a stream was left out.', fault);
 }
 
-/** Without undefined values, which would be sent as the word "undefined". */
+/** Leaves out undefined and null, which fetch would send as words. */
 function definedOf(headers: ClientSettings['headers']): Record<string, string> {
   const defined: Record<string, string> = {};
   for (const [name, value] of Object.entries(headers)) if (value != null) defined[name] = value;
   return defined;
 }
 
-/** Of an answer that is none: its status, its text, and its header `Retry-After`. */
+/** Makes an error of the status, the text and the `Retry-After` header of an answer that is not a success. */
 function toError(status: number, text: string, after: string | null): Error {
   if (status !== 429) return new Error(`${status} ${text.slice(0, 500)}`);
-  // Seconds, or a date.
+  // `Retry-After` holds seconds, or a date (RFC 9110, 10.2.3).
   let ms = Number(after) * 1_000;
-  // All that are told the same moment would come back at once.
+  // At random, because all clients that are told the same moment would come back at once.
   ms ||= (Date.parse(after ?? '') - Date.now()) * (1 + Math.random() / 10);
   return new RateLimited(ms > 0 ? ms : undefined);
 }

@@ -1,38 +1,41 @@
-/** What a callback is given: the data, the global id, the message id. */
+/** Called with a message: its data, its global id and its message id. */
 export type MessageCallback<Data = unknown> = (data: Data, globalId: number, messageId: number) => unknown;
 
-/** One callback of one channel. */
+/** A subscription: one callback of one channel. */
 export interface Callback {
   readonly channel: string;
   readonly func: MessageCallback;
-  /** Of the last message taken; negative until the server has said where the channel is: -1 from now on, and so on. */
+  /**
+   * Id of the last message taken. Negative until the server has said where the channel is: -1: from now on, and so on.
+   */
   last_id: number;
-  /** Whether the server has confirmed that the channel goes as far. */
+  /** True if the server has confirmed that the channel goes as far as `last_id`. */
   isSettled: boolean;
 }
 
-/** As the server sends it. */
+/** A message as the server sends it. */
 export interface WireMessage {
   channel: string;
   global_id: number;
-  /** Servers other than ours may send messages without one, which have no place in their channel. */
+  /** Servers other than ours may send messages without an id, which have no position in their channel. */
   message_id: number;
   data: unknown;
 }
 
 interface Place {
   callbacks: Callback[];
-  /** How far the poll has told; Infinity until a status says where that is. */
+  /** The poll has brought everything up to this id; Infinity until a status says where the channel is. */
   reached: number;
 }
 
 /**
- * What one poll asks for, and which callbacks each of its messages is news to. A poll has one place in a channel, whose
- * callbacks may have several: it asks from the earliest, and each takes what follows on its own.
+ * What one poll asks for, and for which callbacks each of its messages is new. A poll has one position per channel, but
+ * the callbacks of a channel may have several: the poll asks from the earliest, and each callback takes what follows on
+ * its own.
  */
 export class PollPositions {
   readonly #places = new Map<string, Place>();
-  /** Whether it asks where channels are, for the next poll to fetch from there. */
+  /** True if the poll asks where channels are, so that the next poll can fetch from there. */
   readonly isSettling: boolean = false;
 
   constructor(all: readonly Callback[]) {
@@ -45,24 +48,25 @@ export class PollPositions {
       const ids = place.callbacks.map((each) => each.last_id);
       const earliest = Math.min(...ids);
       const isMixed = earliest < Math.max(...ids);
-      // Of several, one may lie beyond the end: asked from the earliest, the server would not say so.
+      // Of several positions, one may lie beyond the end. The server would not say so, because it is asked from the
+      // earliest.
       const isUnknown = earliest < 0 || (isMixed && place.callbacks.some((each) => !each.isSettled));
       place.reached = isUnknown ? Number.POSITIVE_INFINITY : earliest;
       this.isSettling ||= isUnknown && (isMixed || earliest < -1);
     }
   }
 
-  /** Channels with the ids to ask for. */
+  /** The channels, each with the id to ask from. */
   get asked(): [string, string][] {
     return [...this.#places].map(([channel, { reached }]) => [channel, reached < Infinity ? `${reached}` : '-1']);
   }
 
-  /** Moves those callbacks on that the message is the next one for, and returns them. */
+  /** Moves on the callbacks for which this message is the next one, and returns them. */
   take({ channel, message_id: id }: WireMessage): Callback[] {
     const place = this.#places.get(channel);
     if (!place) return [];
     if (!(id > 0)) return place.callbacks;
-    // It came before the status that would have told where the channel was: just before it.
+    // The message came before the status that would have told where the channel was: at the id before this message.
     if (place.reached === Number.POSITIVE_INFINITY) this.move({ [channel]: id - 1 });
     if (place.reached >= id) return [];
     const takers = place.callbacks.filter(({ last_id }) => last_id >= place.reached && last_id < id);
@@ -71,7 +75,10 @@ export class PollPositions {
     return takers;
   }
 
-  /** The server says where channels are: past what is not for this client, or back where they do not go as far. */
+  /**
+   * Takes a status, which says where channels are: beyond messages that are not for this client, or at an earlier id if
+   * a channel does not go as far as the client has asked.
+   */
   move(status: unknown): void {
     for (const [channel, id] of Object.entries<number>(Object(status))) {
       const place = this.#places.get(channel);

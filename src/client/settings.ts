@@ -1,32 +1,37 @@
-/** Each may also be set later, as a property of the client; it counts from the next request on. Intervals are in ms. */
+/**
+ * Each setting may also be changed later, as a property of the client; it counts from the next request on. All
+ * intervals and timeouts are in ms.
+ */
 export class ClientSettings {
-  /** Where the plugin is mounted: `/`, `/bus/`, `https://example.org/`. Outside a browser, a whole address. */
+  /**
+   * Where the plugin is mounted: `/`, `/bus/`, `https://example.org/`. Outside a browser, it has to be a whole address.
+   */
   baseUrl = '/';
-  /** Added to each poll; those that are undefined or null are left out. */
+  /** Headers that are added to each poll, except those that are undefined or null. */
   headers: Record<string, string | null | undefined> = {};
-  /** Whether polls may wait on the server for a message. */
+  /** True if polls may wait on the server for a message. */
   enableLongPolling = true;
-  /** Whether one poll may bring many messages, as they come. */
+  /** True if one poll may bring many messages, as they come. */
   enableChunkedEncoding = true;
-  /** From the start of a poll that was answered at once to the next one. */
+  /** From the start of a poll that was answered at once to the start of the next one. */
   callbackInterval = 15_000;
-  /** The same for a hidden tab and, outside a browser, where long polling is off. */
+  /** Like callbackInterval, but for a hidden tab; also used outside a browser if long polling is off. */
   backgroundCallbackInterval = 60_000;
-  /** From an answer to the next poll, at least. */
+  /** Minimum time from an answer to the next poll. */
   minPollInterval = 100;
-  /** From a failure to the next poll, at most. */
+  /** Maximum time from a failure to the next poll. */
   maxPollInterval = 180_000;
-  /** Whether hidden tabs wait on the server, too. */
+  /** True if hidden tabs wait on the server, too. */
   alwaysLongPoll = false;
-  /** Whether polls wait on the server, in place of whether the tab is visible. */
+  /** Decides whether polls wait on the server, in place of the tab's visibility. */
   shouldLongPollCallback: (() => boolean) | undefined = undefined;
-  /** Between polls of the hidden tabs of a browser, all of them together. */
+  /** Minimum time between polls of the hidden tabs of a browser, all of them together. */
   minHiddenPollInterval = 1_500;
-  /** A stream that has not begun by then is held up by a proxy. */
+  /** If a stream has not begun after this time, a proxy holds it up. */
   firstChunkTimeout = 3_000;
-  /** After how many polls to try a stream again. */
+  /** Number of polls after which a stream is tried again. */
   retryChunkedAfterRequests = 30;
-  /** A poll on which nothing has come for so long is given up: longer than the server lets polls wait. */
+  /** A poll is given up if nothing has come for this time, which has to be longer than the server lets polls wait. */
   pollTimeout = 60_000;
   /** Sends the polls. */
   fetch: (url: string, init: RequestInit) => Promise<Response> = (url, init) => globalThis.fetch(url, init);

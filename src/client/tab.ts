@@ -1,10 +1,10 @@
-// Of a browser's types, all that the client needs.
+// The parts of a browser's types that the client needs.
 interface Page {
   readonly hidden: boolean;
   addEventListener(type: 'visibilitychange', listener: () => void): void;
   removeEventListener(type: 'visibilitychange', listener: () => void): void;
 }
-// React Native has `self`, and no events.
+// React Native has `self`, but it emits no events.
 interface Network {
   addEventListener?(type: 'online', listener: () => void): void;
   removeEventListener?(type: 'online', listener: () => void): void;
@@ -13,25 +13,25 @@ declare const document: Page;
 declare const self: Network;
 declare const localStorage: { getItem(key: string): string | null; setItem(key: string, value: string): void };
 
-/** The page that the client runs in; none in Node and in workers. */
+/** The page that the client runs in; undefined in Node and in workers. */
 export const page: Page | undefined = typeof document === 'undefined' ? undefined : document;
 
-/** What tells that the network is back; nothing in Node. */
+/** Emits an event when the network is back; undefined in Node. */
 export const network: Network | undefined = typeof self === 'undefined' ? undefined : self;
 
-// Shared with tabs that still run the original's client.
+// The same key as in the original client, because other tabs may still run that.
 const key = '__mbLastAjax';
 
-/** Tells the other tabs of a poll. */
+/** Tells the other tabs that this one polls now. */
 export function notePoll(): void {
   try {
     if (page) localStorage.setItem(key, String(Date.now()));
   } catch {
-    // Some pages may not store anything.
+    // Some pages may not use localStorage.
   }
 }
 
-/** Whether this tab is hidden and some tab has polled in the last `ms`. */
+/** True if this tab is hidden and some tab has polled in the last `ms`. */
 export function shouldLeaveToOthers(ms: number): boolean {
   if (!page?.hidden) return false;
   try {

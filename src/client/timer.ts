@@ -1,6 +1,6 @@
 export type Timer = ReturnType<typeof setTimeout>;
 
-/** setTimeout(), which goes off at once where it is to wait for longer than 24 days, or forever. */
+/** Like setTimeout(), but waits at most 24 days: setTimeout() goes off at once if it is to wait longer, or forever. */
 export function startTimer(action: () => void, ms: number): Timer {
   return setTimeout(action, Math.min(ms, 2 ** 31 - 1));
 }

@@ -1,26 +1,26 @@
 import { separator } from '../answer.js';
 import type { ClientSettings } from '../settings.js';
 
-/** Of an XMLHttpRequest, or of jQuery's own, all that is used. */
+/** The parts of an XMLHttpRequest, or of jQuery's own, that are used. */
 export interface AjaxRequest {
   readonly status: number;
   readonly responseText: string;
   getResponseHeader?(name: string): string | null;
 }
 
-/** The argument of a page's `ajax`: the settings that the original's client gives to `jQuery.ajax`. */
+/** The argument of a page's `ajax`: the settings that the original client gives to `jQuery.ajax`. */
 export interface AjaxOptions {
   url: string;
   type: 'POST';
   async: true;
-  /** Channels with their ids, and `__seq`: the fields of the form. */
+  /** The fields of the form: channels with their ids, and `__seq`. */
   data: Record<string, string>;
   dataType: 'text' | 'json';
   headers: Record<string, string>;
   messageBus: {
     /** True if the poll may be answered by a stream. */
     chunked: boolean;
-    /** Has the request hand over a stream while it comes in. */
+    /** Makes the request hand over a stream while it comes in. */
     onProgressListener(xhr: AjaxRequest & { onprogress?: unknown }): () => void;
   };
   success(answer?: unknown): void;
@@ -28,7 +28,7 @@ export interface AjaxOptions {
   complete(...args: unknown[]): void;
 }
 
-/** Sends a request as `jQuery.ajax` does. May return it, with `abort()`. */
+/** Sends a request as `jQuery.ajax` does. May return the request, which may have an `abort()`. */
 export type Ajax = (options: AjaxOptions) => unknown;
 
 interface JQuery {
@@ -38,12 +38,12 @@ interface JQuery {
 declare const jQuery: JQuery | undefined;
 declare const XMLHttpRequest: new () => AjaxRequest;
 
-/** jQuery's, if the page has that. */
+/** jQuery's `ajax`, if the page has jQuery. */
 export function jQueryAjax(): Ajax | undefined {
   return typeof jQuery === 'undefined' ? undefined : jQuery.ajax;
 }
 
-/** Polls by `ajax` in place of fetch. */
+/** A `fetch` that sends polls by `ajax`. */
 export function viaAjax(ajax: Ajax): ClientSettings['fetch'] {
   return (url, { headers, body, signal }) =>
     new Promise((resolve, reject) => {
@@ -91,7 +91,7 @@ export function viaAjax(ajax: Ajax): ClientSettings['fetch'] {
         dataType: chunked ? 'text' : 'json',
         headers: { 'X-SILENCE-LOGGER': 'true', ...Object.fromEntries(Object.entries(headers ?? {})) },
         messageBus: { chunked, onProgressListener },
-        // For jQuery: it makes its request by this.
+        // jQuery calls this to make its request.
         xhr() {
           const xhr = typeof jQuery === 'undefined' ? new XMLHttpRequest() : jQuery.ajaxSettings.xhr();
           if (chunked) onProgressListener(xhr);
@@ -99,7 +99,7 @@ export function viaAjax(ajax: Ajax): ClientSettings['fetch'] {
         },
         success(answer) {
           const text = typeof answer === 'string' ? answer : (JSON.stringify(answer) ?? '');
-          // An adapter may not tell of progress.
+          // An adapter may not report progress: then the stream comes here as a whole.
           if (stream || text.includes(separator)) {
             send(text);
             stream?.close();
@@ -119,7 +119,7 @@ export function viaAjax(ajax: Ajax): ClientSettings['fetch'] {
         },
       } satisfies AjaxOptions & Record<string, unknown>;
       const request = ajax(options);
-      // An async function may fail without a call of error().
+      // An async `ajax` may fail without calling error().
       Promise.resolve(request).catch((error) => isOver || fail(error));
       signal?.addEventListener('abort', () => Object(request).abort?.());
     });

@@ -1,11 +1,11 @@
-// The script for pages without modules, in place of the original's: sets the global `MessageBus`.
+// The script for pages without modules, in place of the original client's. Sets the global `MessageBus`.
 import { createPageBus, type PageBus } from './page-bus.js';
 
 declare global {
   var MessageBus: PageBus;
 }
 
-/** Of AMD loaders, by which the original may be loaded too. */
+/** The `define` of AMD loaders, by which pages may load the original, too. */
 interface Define {
   (factory: () => unknown): void;
   amd?: unknown;

@@ -1,4 +1,4 @@
-// `MessageBus` as pages know it from the original: a global, and the default export of `postbus/message-bus`.
+// `MessageBus` as pages know it from the original client: a global, and the default export of `postbus/message-bus`.
 
 import { MessageBusClient } from '../client.js';
 import { ClientSettings } from '../settings.js';
@@ -6,7 +6,7 @@ import { type Ajax, jQueryAjax, viaAjax } from './ajax.js';
 
 export type { Ajax, AjaxOptions, AjaxRequest } from './ajax.js';
 
-/** The client of a page, whose requests may go by a function in the way of `jQuery.ajax`. */
+/** The client of a page. Its requests may go through a function that works like `jQuery.ajax`. */
 export class PageBus extends MessageBusClient {
   #ajax: Ajax | undefined;
   /** Sends the polls, unless the page has assigned another `fetch`. */
@@ -14,7 +14,7 @@ export class PageBus extends MessageBusClient {
 
   constructor() {
     super();
-    // The original's calls work without their object, as in `button.onclick = MessageBus.pause`.
+    // The original's methods work without their object, as in `button.onclick = MessageBus.pause`.
     const calls = [
       'start',
       'stop',
@@ -32,7 +32,10 @@ export class PageBus extends MessageBusClient {
       });
   }
 
-  /** Sends the polls in place of fetch, if it is assigned. Until then jQuery's, if the page has that, for pages to assign or wrap. */
+  /**
+   * If assigned, sends the polls in place of fetch. Until then it is the `ajax` of jQuery if the page has jQuery, so
+   * that pages can assign or wrap it.
+   */
   get ajax(): Ajax | undefined {
     return this.#ajax ?? jQueryAjax();
   }

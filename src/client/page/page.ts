@@ -1,4 +1,5 @@
-// For bundlers, in place of `message-bus-client`: the page's `MessageBus`, which is the global one, made here if the page has none.
+// For bundlers, in place of `message-bus-client`. Exports the page's global `MessageBus`, and creates it if the page
+// has none.
 import { createPageBus, type PageBus } from './page-bus.js';
 
 export type { Ajax, AjaxOptions, AjaxRequest, PageBus } from './page-bus.js';
