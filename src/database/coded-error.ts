@@ -1,6 +1,9 @@
 import { errors, isPostbusError } from '../foundation/errors.js';
 
-/** What Postgres or the way to it says, as an error of the table. The first error stays as its `cause`. */
+/**
+ * Translates an error of Postgres, or of the connection to it, to one of the table of errors. The original error is its
+ * `cause`.
+ */
 export function codedError(error: unknown, schema: string): Error {
   if (isPostbusError(error)) return error;
   const coded = translate(error, schema);
@@ -8,29 +11,32 @@ export function codedError(error: unknown, schema: string): Error {
   return coded;
 }
 
-/** Whether Postgres, asked again, would refuse the same statement for what it says: no fault of the connection. */
+/** True if Postgres would refuse the same statement again for its content. False if the connection is at fault. */
 export function isRefusal(error: unknown): boolean {
   const state = sqlState(error);
   return state !== undefined && /^(21|22|23|54|PB)/.test(state) && !(error instanceof errors.NOTIFY_QUEUE_FULL);
 }
 
-/** Whether the statement was undone for the sake of others and may be sent again as it is. */
+/**
+ * True if Postgres rolled the statement back for the sake of another transaction (deadlock or serialization failure):
+ * it may be sent again as it is.
+ */
 export function isRetryable(error: unknown): boolean {
   const state = sqlState(error);
   return state === '40001' || state === '40P01';
 }
 
-/** Whether the statement took longer than `statement_timeout` lets it. */
+/** True if the statement was canceled, for example because it took longer than `statement_timeout`. */
 export function isCanceled(error: unknown): boolean {
   return sqlState(error) === '57014';
 }
 
-/** Whether somebody held a lock for longer than the statement was to wait: nothing was done. */
+/** True if another transaction held a lock for longer than `lock_timeout`: nothing was done. */
 export function isLockTimeout(error: unknown): boolean {
   return sqlState(error) === '55P03';
 }
 
-/** Whether a prepared statement was not where it was left: a pooler gives each transaction another connection. */
+/** True if a prepared statement is missing, or there already: a pooler gives each transaction another connection. */
 export function isLostStatement(error: unknown): boolean {
   const state = sqlState(error);
   return state === '26000' || state === '42P05';
@@ -49,7 +55,7 @@ function translate(error: unknown, schema: string): Error {
   switch (state) {
     case undefined:
       if (/^Cannot use a pool after calling end|^PGlite is clos/.test(error.message)) return new errors.POOL_ENDED();
-      // Of pg itself, before it has asked.
+      // An error of pg itself: it has not logged in.
       if (/password must be a string/.test(message)) return new errors.BAD_CREDENTIALS('it wants a password');
       if (isUntrusted(error)) return new errors.NO_SERVER(`${message} (${trustHint})`);
       if (/does not support SSL connections/.test(message)) return new errors.NO_SERVER(`${message} (${noTlsHint})`);
@@ -88,7 +94,7 @@ function translate(error: unknown, schema: string): Error {
       return new errors.NO_SERVER(message);
     case '55000':
       if (/recovery/.test(message)) return new errors.READ_ONLY(message);
-      // A database that lets nobody in.
+      // The database does not allow connections (datallowconn = false).
       return routineOf(error) === 'CheckMyDatabase' ? new errors.NO_SERVER(message) : new errors.QUERY_FAILED(message);
     case '40003': // whether it was done is not known
     case '57P01': // terminated by an administrator
@@ -100,7 +106,7 @@ function translate(error: unknown, schema: string): Error {
   }
 }
 
-/** The classes of Postgres' error codes, for what has none of its own above. */
+/** Translates an SQLSTATE by its class, if it has no case of its own above. */
 function ofClass(state: string, message: string): Error {
   if (state.startsWith('08')) return new errors.CONNECTION_LOST(message);
   if (state.startsWith('53')) return new errors.OUT_OF_RESOURCES(message);
@@ -109,22 +115,29 @@ function ofClass(state: string, message: string): Error {
   return new errors.QUERY_FAILED(message);
 }
 
-/** Deadlocks and conflicts that came again and again; timeouts of a statement, a lock or a transaction; canceled by hand. */
+/**
+ * True for deadlocks and serialization failures that came again and again, for timeouts of a statement, a lock or a
+ * transaction, and for statements that somebody has canceled.
+ */
 function isUndone(state: string): boolean {
   return state.startsWith('40') || ['57014', '55P03', '25P03', '25P04'].includes(state);
 }
 
-/** Commits fail with it. 54000 is also the state of content that is too large; the words may be in any language. */
+/**
+ * True if the NOTIFY queue is full, which fails commits. 54000 is also the SQLSTATE of content that is too large, and
+ * the message may be in any language.
+ */
 function isQueueFull(error: Error): boolean {
   return routineOf(error) === 'PreCommit_Notify' || /NOTIFY queue/.test(error.message);
 }
 
-/** The C function of Postgres that raised the error: it has the same name in every language. */
+/** Returns the C function of Postgres that raised the error, which has the same name in every language. */
 function routineOf(error: Error): unknown {
   return 'routine' in error ? error.routine : undefined;
 }
 
-// Node tries each address of a host and hides what happened in `errors` of an AggregateError with no message.
+// Node tries each address of a host, and then throws an AggregateError without a message: the failures are in its
+// `errors`.
 function messageOf(error: Error): string {
   if (error instanceof AggregateError)
     return error.errors.map((each) => (each instanceof Error ? each.message : String(each))).join('; ');
@@ -142,10 +155,10 @@ const unreachable = new Set([
   'EACCES',
 ]);
 
-// Codes of Node and OpenSSL for certificates that are not trusted, and for talk that is no TLS.
+// Codes of Node and OpenSSL for untrusted certificates, and for a server that does not speak TLS.
 const tlsFailure = /CERT|^ERR_(SSL|TLS)_|^UNABLE_TO_|^EPROTO$/;
 
-// Codes of OpenSSL's verification, and of Node's for a certificate of another host.
+// Codes of OpenSSL's verification, and of Node for a certificate that names another host.
 const untrusted = /^(UNABLE_TO_|SELF_SIGNED_|DEPTH_ZERO_|CERT_|ERR_TLS_CERT_)/;
 const trustHint =
   'TLS does not trust the server: name the file of its CA in the connection string, sslrootcert=/path/ca.pem, and the host that is in its certificate';
@@ -162,13 +175,13 @@ function isUnreachable(error: unknown): boolean {
   if (!(error instanceof Error) || isUnderWay(error)) return false;
   if ('code' in error && typeof error.code === 'string' && (unreachable.has(error.code) || tlsFailure.test(error.code)))
     return true;
-  // What pg and its pool say in words alone.
+  // pg and its pool have no codes for these failures, only messages.
   return /timeout expired|timeout exceeded when trying to connect|due to connection timeout|SSL connection|before secure TLS connection/.test(
     error.message,
   );
 }
 
-// A connection that was there: what was sent on it may have arrived.
+// True if an open connection broke: a statement that was sent on it may have arrived.
 function isUnderWay(error: Error): boolean {
   return 'syscall' in error && (error.syscall === 'read' || error.syscall === 'write');
 }

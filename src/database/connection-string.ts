@@ -6,12 +6,17 @@ import { errors } from '../foundation/errors.js';
 
 type Option = 'connectionString' | 'listenConnectionString';
 
-/** pg would complain of it at the first connection, in the words of its URL parser. @throws POSTBUS_BAD_OPTION */
+/**
+ * Checks a connection string; pg would report a bad one only at the first connection, with the message of its URL
+ * parser.
+ *
+ * @throws POSTBUS_BAD_OPTION
+ */
 export function checkConnectionString(connectionString: unknown, option: Option): void {
   if (connectionString === undefined) return;
   if (typeof connectionString === 'string') checkFiles(connectionString, option);
   try {
-    // pg takes any text for one, and then looks for a host that nobody has named, or connects to this machine.
+    // pg accepts any text, and then looks for a host that nobody has named, or connects to this machine.
     if (typeof connectionString === 'string' && /^(\/|socket:|postgres(ql)?:\/\/)/i.test(connectionString)) {
       new pg.Client({ connectionString });
       return;
@@ -30,7 +35,12 @@ export function checkConnectionString(connectionString: unknown, option: Option)
   );
 }
 
-/** Files of TLS that a URL names: pg reads them when it parses the URL, and TLS fails with what is no certificate. */
+/**
+ * Checks the TLS files that a URL names: pg would read them when it parses the URL, and TLS would fail with a file that
+ * is no certificate.
+ *
+ * @throws POSTBUS_BAD_OPTION
+ */
 function checkFiles(connectionString: string, option: Option): void {
   if (!URL.canParse(connectionString)) return;
   const { searchParams } = new URL(connectionString);
@@ -56,7 +66,7 @@ function checkFiles(connectionString: string, option: Option): void {
     throw new errors.BAD_OPTION(option, `has ${given} without ${missing}: TLS needs both files to show a certificate`);
   }
   try {
-    // Do they belong together?
+    // This throws if certificate and key do not belong together.
     if (cert !== undefined && key !== undefined) createSecureContext({ cert, key });
   } catch (error) {
     throw new errors.BAD_OPTION(option, `names sslcert and sslkey that TLS does not take (${reasonOf(error)})`);
@@ -66,7 +76,10 @@ function checkFiles(connectionString: string, option: Option): void {
 const systemHint =
   'has sslrootcert=system, which only libpq knows. Leave it out: sslmode=verify-full trusts the CAs of Node, and those in the file that NODE_EXTRA_CA_CERTS names';
 
-/** TLS would leave out what is empty or no certificate, and then trust no server, or show it none. */
+/**
+ * Checks by parameter. TLS would ignore a file that is empty or no certificate, and then trust no server, or show it no
+ * certificate.
+ */
 const checks = {
   sslrootcert: (pem: string) => new X509Certificate(pem),
   sslcert: (pem: string) => new X509Certificate(pem),

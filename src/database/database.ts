@@ -5,20 +5,20 @@ import { codedError, isLostStatement } from './coded-error.js';
 import type { Postgres, Query } from './postgres.js';
 
 const maxAttempts = 5;
-// A query that gets no answer for so long has perhaps been sent to nobody.
+// Ms without an answer after which read() assumes that the connection is dead.
 const maxSilenceMs = 7_000;
 const slowMs = 60_000;
 
-// A queue that is full says so with somewhat less than 1, as its last pages are not used.
+// A full NOTIFY queue reports a usage slightly below 1, because its last pages are not used.
 const roomyUsage = 0.99;
 
 type Limits = Pick<Query, 'timeout' | 'isRepeatable'>;
 
-/** The queries of a bus in its schema; turns what Postgres says into coded errors. */
+/** Sends the queries of a bus to its schema, and turns errors of Postgres into coded ones. */
 export class Database {
   readonly #statementNames = new Map<string, string>();
   #prepares = true;
-  /** In ms of performance.now(). */
+  /** End of the time in which the first attempt of read() has no limit of its own, in ms of performance.now(). */
   #slowUntil = Number.NEGATIVE_INFINITY;
   #closed = false;
 
@@ -37,18 +37,20 @@ export class Database {
   }
 
   /**
-   * A query that is asked often and never twice: Postgres parses it once a connection. It has two thirds of the time, so that
-   * what waits behind it has some left when its connection turns out to be dead.
+   * Sends a statement that is used often, and must not be repeated: Postgres parses it once for each connection. It has
+   * two thirds of `queryTimeout`, so that calls that wait behind it have time left if its connection turns out to be
+   * dead.
    */
   async prepared<Row extends pg.QueryResultRow>(text: string, values: unknown[]): Promise<Row[]> {
     return this.#prepared<Row>(text, values, { timeout: (2 / 3) * this.queryTimeout, isRepeatable: false });
   }
 
   /**
-   * A query that may be asked twice: it changes nothing, or the second time does no harm. It is asked again if its connection
-   * breaks, and if that says nothing for some seconds. A connection whose other end has vanished and a database that is slow
-   * look alike. So the second attempt may take all the time that is left; and if it takes long, too, the database is slow: then
-   * first attempts have all their time for a minute, and load is not doubled. `timeout`: of all attempts together, in ms.
+   * Sends a statement that may run twice, because it changes nothing or the second time does no harm. It is sent again
+   * if its connection breaks, or gives no answer for some seconds. We cannot tell a connection whose other end has
+   * vanished from a slow database. So the second attempt may take all the time that is left; if it takes long, too, the
+   * database is slow, and for a minute first attempts have all of their time, so that its load is not doubled.
+   * `timeout`: ms for all attempts together.
    */
   async read<Row extends pg.QueryResultRow>(
     text: string,
@@ -66,7 +68,8 @@ export class Database {
       try {
         return await this.#prepared<Row>(text, values, { timeout: limit, isRepeatable: true });
       } catch (error) {
-        // The pool hands out idle connections; after an interruption, several of them may be dead.
+        // The pool hands out idle connections. After a network failure, several of them may be dead, so try more than
+        // once.
         const isWorthIt = attempt < maxAttempts && performance.now() < latest;
         if (!isWorthIt || !(error instanceof errors.CONNECTION_LOST)) throw error;
         wasSilent ||= performance.now() - asked >= silence;
@@ -81,7 +84,7 @@ export class Database {
     return Math.min(maxSilenceMs, this.queryTimeout / 2);
   }
 
-  /** A function of the bus's schema, quoted: `name('publish')` is `"message_bus"."publish"`. */
+  /** Returns the quoted name of a function in the bus's schema: `name('publish')` is `"message_bus"."publish"`. */
   name(functionName: string): string {
     return `${pg.escapeIdentifier(this.schema)}.${pg.escapeIdentifier(functionName)}`;
   }
@@ -93,8 +96,9 @@ export class Database {
   }
 
   /**
-   * The share of the NOTIFY queue that is filled, from 0 to 1. To ask also drops from a full queue what was kept for a session
-   * that has ended since: Postgres does that only when somebody asks, or adds to the queue, which nobody can while it is full.
+   * Resolves to the share of the NOTIFY queue that is filled, from 0 to 1. This query also drops from a full queue what
+   * was kept for a session that has ended: Postgres does that only for this query, or when somebody adds to the queue,
+   * which nobody can while it is full.
    */
   async notifyQueueUsage(): Promise<number> {
     const text = 'select pg_notification_queue_usage() as usage';
@@ -118,7 +122,8 @@ export class Database {
     try {
       return await this.#send<Row>(query);
     } catch (error) {
-      // The commit failed, so nothing was done: it may be sent again as it is.
+      // The commit failed, so nothing was done, and the statement may be sent again as it is, if the queue has room
+      // now.
       if (!(error instanceof errors.NOTIFY_QUEUE_FULL) || (await this.notifyQueueUsage()) > roomyUsage) throw error;
       return this.#send<Row>(query);
     }
@@ -133,7 +138,7 @@ export class Database {
     }
   }
 
-  /** By its text: buses of other schemas may share the pool. */
+  /** Returns a name that depends on the text of the statement, because buses of other schemas may share the pool. */
   #statementName(text: string): string {
     let name = this.#statementNames.get(text);
     if (name === undefined) {

@@ -1,13 +1,14 @@
 import type pg from 'pg';
 
-// Postgres ends a session whose client takes nothing for 30 s, such as a process that was stopped: it would fill the NOTIFY
-// queue. On a Unix socket the setting means nothing. And a session that listens is idle, however short the role's limit is.
+// tcp_user_timeout: Postgres ends a session whose client takes no bytes for 30 s, such as a stopped process, because it
+// would fill the NOTIFY queue; on a Unix socket the setting has no effect. idle_session_timeout: a listening session is
+// idle, so the role's limit must not end it.
 const settings = '-c tcp_user_timeout=30000 -c idle_session_timeout=0';
 
-/** The same way to Postgres, for a session that LISTENs. What the user has set goes before. */
+/** Returns the config with settings for a session that LISTENs. Settings of the user take precedence. */
 export function withListeningSettings(config: pg.ClientConfig): pg.ClientConfig {
   const { connectionString } = config;
-  // What a connection string says counts more than the other options.
+  // In pg, a connection string takes precedence over the other options.
   if (connectionString !== undefined && URL.canParse(connectionString)) {
     const url = new URL(connectionString);
     const options = url.searchParams.get('options');
@@ -20,7 +21,7 @@ export function withListeningSettings(config: pg.ClientConfig): pg.ClientConfig 
   return { ...config, options: options === undefined ? settings : `${settings} ${options}` };
 }
 
-/** Poolers refuse settings that they do not know. */
+/** True if the server refuses the settings: poolers refuse settings that they do not know. */
 export function areSettingsRefused(error: unknown): boolean {
   return error instanceof Error && /startup parameter|command-line options/.test(error.message);
 }

@@ -7,18 +7,22 @@ import { areSettingsRefused, withListeningSettings } from './listening-session.j
 import type { ListeningConnection } from './postgres.js';
 import { resultTypes } from './result-types.js';
 
-// A connection whose other end vanished without a word is noticed by a query that gets no answer: within 11 s. It asks for
-// the number of its backend, for which Postgres does next to nothing.
+// pg-listen queries the connection this often. If the other end vanished without a word, no answer comes: we notice
+// within 11 s. The query asks for the number of its backend, which costs Postgres next to nothing.
 const checkEveryMs = 6_000;
-// Shorter, so that no question waits behind another.
+// Shorter than the interval, so that no query waits behind another.
 const checkTimeoutMs = 5_000;
 const connectTimeoutMs = 10_000;
 const closeGraceMs = 500;
 
-// Nobody listens to it. A transaction that notifies is what has Postgres look through all that was sent.
+// A NOTIFY channel on which nobody listens. A transaction that notifies makes Postgres deliver everything that was sent
+// before.
 const question = 'postbus_question';
 
-/** Never inside a transaction, where nothing would be delivered: it does nothing else. pg-listen holds it. */
+/**
+ * A connection that LISTENs, by pg-listen. It does nothing else, because in a transaction no notification would be
+ * delivered.
+ */
 export class PgListeningConnection implements ListeningConnection {
   readonly #config: pg.ClientConfig;
   #subscriber: Subscriber | undefined;
@@ -56,9 +60,9 @@ export class PgListeningConnection implements ListeningConnection {
 
   async close(): Promise<void> {
     this.#isClosed = true;
-    // Where the other end has vanished, a polite close waits for ever.
+    // If the other end has vanished, a polite close waits for ever.
     const grace = setTimeout(() => this.#stream?.destroy(), closeGraceMs);
-    // What fails here is the end of a connection that is being given up.
+    // A failure here concerns a connection that is being given up.
     await this.#subscriber?.close().catch(() => {});
     clearTimeout(grace);
     this.#stream?.destroy();
@@ -79,11 +83,12 @@ export class PgListeningConnection implements ListeningConnection {
           return stream;
         },
       },
-      // retryLimit 1 means no attempt of its own: it would keep the old name of the channel, not notice that it was
-      // closed meanwhile, and give up for good where the first query on a new connection fails.
+      // retryLimit 1 means that pg-listen never reconnects: it would keep the old name of the channel, not notice a
+      // close in the meantime, and give up for good if the first query on a new connection fails.
       { retryLimit: 1, paranoidChecking: checkEveryMs, parse: (payload) => payload },
     );
-    // pg-listen speaks of an attempt to reconnect that it was not to make. Before it has connected, connect() tells.
+    // This is the error event after the reconnect that pg-listen does not attempt. Before the first connection,
+    // connect() rejects instead.
     subscriber.events.on('error', () => {
       if (this.#isConnected) this.#lose(new errors.CONNECTION_LOST('the one that listens has ended'));
     });

@@ -1,26 +1,29 @@
 import type pg from 'pg';
 import { errors } from '../foundation/errors.js';
 
-/** A setting of connections, says pg's documentation of it; it is one of queries too, and the pool may be the user's. */
+/**
+ * pg documents query_timeout as a setting of connections, but it works for queries, too. We set it there, because the
+ * pool may be the user's.
+ */
 export interface TimedQuery extends pg.QueryConfig {
-  /** Ms. */
+  /** Ms that Postgres may take to answer. */
   query_timeout: number;
 }
 
 interface UnderWay {
-  /** In ms of performance.now(). */
+  /** When the query was sent, in ms of performance.now(). */
   since: number;
   giveUp: () => void;
 }
 
-// So long may an idle connection take to prove that it is alive. What waits for one waits no longer.
+// Ms in which an idle connection must prove that it is alive, so that calls that wait for it wait no longer.
 const testTimeoutMs = 2_000;
-// A query that was sent less than that ago is not taken for lost with the connection that listens.
+// A query sent less than this many ms before the listening connection was lost is not assumed to be lost, too.
 const trustMs = 1_000;
 
 /**
- * Queries on a pool, each on a connection of its own for as long as it takes. A connection whose other end has vanished says
- * nothing, so each one that does not answer makes the others suspect.
+ * Sends queries on a pool, each on a connection of its own. A connection whose other end has vanished reports nothing,
+ * so a connection that does not answer makes the others suspect.
  */
 export class PoolQueries {
   readonly #repeatable = new Set<UnderWay>();
@@ -29,8 +32,8 @@ export class PoolQueries {
   constructor(
     private readonly pool: pg.Pool,
     /**
-     * Called for each connection that broke while a test of ours held it. The pool tells of those that break while it holds
-     * them: which of the two it is depends on whether the end of the listening connection is noticed first.
+     * Called for each connection that broke while a test of ours held it. The pool reports those that break while it
+     * holds them. Which of the two happens depends on whether the end of the listening connection is noticed first.
      */
     private readonly onIdleError: (error: Error) => void,
   ) {}
@@ -47,7 +50,10 @@ export class PoolQueries {
     }
   }
 
-  /** Whatever fails ends the connection, and with it a transaction that is open on it. */
+  /**
+   * Runs a function with a connection of the pool. If it rejects, the connection is ended, and with it a transaction
+   * that is open on it.
+   */
   async withClient<Result>(run: (client: pg.PoolClient) => Promise<Result>): Promise<Result> {
     const client = await this.#take();
     let hasFailed = true;
@@ -62,13 +68,13 @@ export class PoolQueries {
   }
 
   /**
-   * By a callback: a connection may be there and be ended in one piece of data, and the event of its end comes before whoever waits
-   * for a promise.
+   * Takes a connection from the pool, by callback: Postgres may accept and end a connection in one piece of data, and
+   * the error event would then come before code that awaits a promise runs.
    */
   #take(): Promise<pg.PoolClient> {
     return new Promise((resolve, reject) => {
       this.pool.connect((error, client) => {
-        // The query that is under way fails of it, too; but unheard, the event would end the process.
+        // The query under way rejects with this error, too; but without a listener, the event would end the process.
         client?.on('error', ignore);
         if (client) resolve(client);
         else reject(error);
@@ -77,8 +83,9 @@ export class PoolQueries {
   }
 
   /**
-   * The connection that listens is gone, and others may be gone with it. Queries under way that can be asked again fail with
-   * POSTBUS_CONNECTION_LOST; idle connections have to answer, or are ended. What may not be asked again is left alone.
+   * Call this if the listening connection is lost, because other connections may be lost with it. Repeatable queries
+   * under way fail with POSTBUS_CONNECTION_LOST; idle connections must answer, or are ended. Queries that must not be
+   * repeated go on.
    */
   distrust(): void {
     const latest = performance.now() - trustMs;
@@ -100,7 +107,10 @@ export class PoolQueries {
     }
   }
 
-  /** Those who ask next wait behind the tests, or get a new connection if the pool has room. */
+  /**
+   * Tests all idle connections. Queries that follow wait behind the tests, or get a new connection if the pool has
+   * room.
+   */
   #testIdle(): void {
     if (this.#testing || this.pool.ending) return;
     const question: TimedQuery = { text: 'select', query_timeout: testTimeoutMs };
@@ -119,12 +129,12 @@ export class PoolQueries {
         });
       });
     } catch {
-      // Ended with the connection; or there was none to be had, and whoever asks next is told.
+      // The query has ended with its connection; or there was no connection, which the next query will report.
     }
   }
 }
 
-/** pg says so in words alone. */
+/** True for the timeout of a query, for which pg has no code, only a message. */
 function isTimeout(error: unknown): boolean {
   return error instanceof Error && error.message === 'Query read timeout';
 }

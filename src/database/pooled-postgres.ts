@@ -10,40 +10,43 @@ import { resultTypes } from './result-types.js';
 
 export interface DatabaseOptions {
   /**
-   * `postgres://user:password@host:port/database`. If neither this key nor `pool` is there, the PG… environment variables
-   * count. An undefined value is refused, because it mostly comes from a variable that is not set.
+   * URL of the database: `postgres://user:password@host:port/database`. If neither this key nor `pool` is present, the
+   * PG… environment variables count. An undefined value is refused, because it usually comes from a variable that is
+   * not set.
    */
   connectionString?: string | undefined;
   /**
-   * A pool to share. It is not ended by close(). The connection that listens is one more beside it, with the settings of
-   * the pool, but for a `Client` class of its own and `onConnect`.
+   * A pool to share. close() does not end it. The listening connection is one more beside the pool, with the settings
+   * of the pool except for a `Client` class of its own and `onConnect`.
    */
   pool?: pg.Pool | undefined;
   /**
-   * Where to listen, if that is another way to the same database: LISTEN does not work through a pooler in transaction
-   * mode. Then neither `connectionString` nor the settings of the pool count for the connection that listens.
+   * URL for the listening connection, if it needs another way to the same database: LISTEN does not work through a
+   * pooler in transaction mode. Then neither `connectionString` nor the settings of the pool count for that connection.
    */
   listenConnectionString?: string | undefined;
   /**
-   * Ms that Postgres may take to answer, and that a message waits for others who hold its channel: 30,000 unless said
-   * otherwise, at least 1000. Then the call is rejected: with POSTBUS_CONNECTION_LOST or POSTBUS_LOCKED. A publish that is
-   * under way has two thirds of it.
+   * Ms that Postgres may take to answer, and that a message waits while other transactions hold its channel's lock.
+   * After that the call is rejected with POSTBUS_CONNECTION_LOST or POSTBUS_LOCKED. A publish that is under way has two
+   * thirds of it. At least 1000; default: 30000.
    */
   queryTimeout?: number | undefined;
 }
 
 const closeGraceMs = 500;
-/** The longest that a timer of Node can wait. */
+/** The longest timeout of a timer in Node, in ms. */
 const maxTimeoutMs = 2_147_483_647;
 
 /**
- * An address that is undefined was forgotten in most cases, such as a DATABASE_URL that is not set. pg would connect to whatever
- * runs on this machine. @throws POSTBUS_BAD_OPTION
+ * Refuses an undefined address: usually it was forgotten, such as a DATABASE_URL that is not set, and pg would connect
+ * to whatever runs on this machine.
+ *
+ * @throws POSTBUS_BAD_OPTION
  */
 function checkIsGiven(options: DatabaseOptions): void {
   const { connectionString, pool } = options;
   if (pool) {
-    // A client has no options; a promise of a pool has nothing of it.
+    // A client has no `options`; a promise of a pool has neither.
     if (typeof pool.connect === 'function' && typeof pool.options === 'object') return;
     throw new errors.BAD_OPTION('pool', 'must be a pool of the package pg: new pg.Pool()');
   }
@@ -57,13 +60,13 @@ function checkIsGiven(options: DatabaseOptions): void {
   }
 }
 
-/** A server, by way of a pool. The listener has a connection of its own beside it. */
+/** A Postgres server, reached by a pool. The bus listens on one more connection beside it. */
 export class PooledPostgres implements Postgres {
   readonly #pool: pg.Pool;
   readonly #queries: PoolQueries;
   readonly #owned: boolean;
   readonly #listenConnectionString: string | undefined;
-  /** Of our own pool: where the other end has vanished, a polite close waits for ever. */
+  /** The sockets of our own pool: if the other end has vanished, a polite close waits for ever. */
   readonly #sockets = new Set<Socket>();
   #closed = false;
 
@@ -88,7 +91,7 @@ export class PooledPostgres implements Postgres {
         allowExitOnIdle: true,
         stream: () => this.#newSocket(),
       });
-    // A pool that is shared tells its owner.
+    // A shared pool reports broken connections to its owner.
     const onBroken = (error: Error) => {
       if (this.#owned && !this.#closed) onIdleError(error);
     };
@@ -104,7 +107,8 @@ export class PooledPostgres implements Postgres {
     await this.#queries.withClient(async (client) => {
       await client.query('begin isolation level read committed');
       await run(async (text, values) => {
-        // Of the statements, only Postgres knows how long they may take. pg takes 0 for the timeout of the pool.
+        // Only Postgres can know how long the statements of a transaction may take. A timeout of 0 would mean that of
+        // the pool.
         const config = {
           text,
           types: resultTypes,
@@ -117,11 +121,14 @@ export class PooledPostgres implements Postgres {
     });
   }
 
-  /** Unless it was given a way of its own, it connects with all that the pool gives its own clients. */
+  /**
+   * Connects with listenConnectionString if it was given, or else with all settings that the pool gives its own
+   * clients.
+   */
   newListeningConnection(): ListeningConnection {
     const connectionString = this.#listenConnectionString;
     const { options } = this.#pool;
-    // pg hides the password from spreading.
+    // The password is copied by name, because pg makes it non-enumerable, and a spread would lose it.
     const config = connectionString === undefined ? { ...options, password: options.password } : { connectionString };
     const connection = new PgListeningConnection(config);
     void connection.lost.then(() => this.#queries.distrust());
@@ -135,7 +142,7 @@ export class PooledPostgres implements Postgres {
       for (const socket of this.#sockets) socket.destroy();
     }, closeGraceMs);
     await this.#pool.end();
-    // The pool does not wait for its connections to be gone.
+    // pool.end() does not wait until the sockets are closed.
     await Promise.all([...this.#sockets].map((socket) => once(socket, 'close')));
     clearTimeout(cutOff);
   }

@@ -2,9 +2,9 @@ import pg from 'pg';
 import { doBlock } from './sql/do-block.js';
 
 /**
- * Creates the schema unless it is there, with no rights for anybody but its owner, whatever the default privileges are.
- * Leaves a note for this transaction, see SchemaState.isNew.
- * "create schema if not exists" would ask for the right to create schemas even if somebody has made this one for us.
+ * Returns SQL that creates the schema unless it exists, with no rights for anybody but its owner, whatever the default
+ * privileges are. If it creates the schema, it leaves a note for the rest of the transaction, see SchemaState.isNew.
+ * "create schema if not exists" would require the right to create schemas even if somebody has created this one for us.
  */
 export function createSchema(schema: string): string {
   const body = `

@@ -15,7 +15,10 @@ import { commentOnAll } from './sql/comments.js';
 import { digestOf, loadSchemaSql, type SchemaSql } from './sql/load.js';
 import { lockSchema } from './sql/lock.js';
 
-/** Ms that a migrator waits for another one, and then for each lock of a table that a transaction of the bus holds. */
+/**
+ * `migratorMs`: ms that a migrator waits for another one. `tableMs`: ms that it then waits for each lock of a table
+ * that a transaction of the bus holds.
+ */
 export interface MigrateTimeouts {
   migratorMs: number;
   tableMs: number;
@@ -25,23 +28,25 @@ const maxFaultsTold = 8;
 const defaultTimeouts: MigrateTimeouts = { migratorMs: 60_000, tableMs: 10_000 };
 
 export interface MigrateReport {
-  /** Nothing was to be done, and nothing was written. */
+  /** True if the schema was up to date: nothing was written. */
   wasCurrent: boolean;
-  /** The migrations that were run. */
+  /** Names of the migrations that were run. */
   migrations: string[];
-  /** What was damaged and has been mended. */
+  /** The objects that were damaged and have been mended. */
   mended: string[];
 }
 
 const nothingDone: MigrateReport = { wasCurrent: true, migrations: [], mended: [] };
 
 /**
- * Brings the schema up to date: tables by numbered migrations, functions anew, all in one transaction. Writes nothing and
- * takes no lock if it is up to date. Racing migrators wait for each other.
+ * Brings the schema up to date in one transaction: tables by numbered migrations, functions by creating them anew.
+ * Writes nothing and takes no lock if it is up to date. Racing migrators wait for each other. Resolves to what was
+ * done.
  *
- * @throws POSTBUS_NEWER_SCHEMA when a newer postbus has migrated it; POSTBUS_UNSAFE_SCHEMA when others could run code in it;
- * POSTBUS_MIGRATION_LOCKED when somebody else's lock is not released in time; POSTBUS_DAMAGED_SCHEMA when it cannot be mended;
- * POSTBUS_READ_ONLY and POSTBUS_NO_PERMISSION when there is something to do and the database, or the role, does not let it.
+ * @throws POSTBUS_NEWER_SCHEMA if a newer postbus has migrated it; POSTBUS_UNSAFE_SCHEMA if others could run code in
+ * it; POSTBUS_MIGRATION_LOCKED if another session's lock is not released in time; POSTBUS_DAMAGED_SCHEMA if it cannot
+ * be mended; POSTBUS_READ_ONLY or POSTBUS_NO_PERMISSION if the schema is not up to date, and the database is read-only
+ * or the role lacks the rights
  */
 export async function migrate(
   transaction: Postgres['transaction'],
@@ -52,7 +57,8 @@ export async function migrate(
   const sql = await loadSchemaSql();
   let report: MigrateReport | undefined;
   try {
-    // Read committed: otherwise those who wait for the lock might not see what was done meanwhile.
+    // The transaction is read committed. At a higher level, a migrator that has waited for the lock might not see what
+    // the other one did.
     await transaction(async (statement) => {
       report = await migrateIn(statement, schema, sql, timeouts);
     });
@@ -80,7 +86,8 @@ async function migrateIn(
     state = await readState(statement, schema, sql);
   }
   if (!state.isNew && (await hasNothingToDo(statement, schema, sql, state))) return nothingDone;
-  // Only here, because it loads Kysely: most processes find nothing to do, and start in half of the time without it.
+  // Imported only here, because it loads Kysely: most processes find nothing to do, and start in half the time without
+  // it.
   const { migrateTables } = await import('./tables.js');
   await statement(noteRights(schema));
   await statement(lockSchema(schema));
@@ -104,7 +111,10 @@ async function migrateIn(
   return { wasCurrent: false, migrations, mended };
 }
 
-/** Looks at a schema that was there before, without a lock: refuses it, or tells whether it is up to date. */
+/**
+ * Checks a schema that existed before, without a lock. Resolves to true if it is up to date; rejects if it must not be
+ * migrated.
+ */
 async function hasNothingToDo(
   statement: RunStatement,
   schema: string,
@@ -112,13 +122,13 @@ async function hasNothingToDo(
   state: SchemaState,
 ): Promise<boolean> {
   if (state.hasBus && state.owner !== state.role && !state.isSuperuser) {
-    // A role that uses the bus: it has to trust the owner, and can mend nothing.
+    // This role uses the bus and does not own it: it has to trust the owner, and can mend nothing.
     if (state.record?.digest === digestOf(sql, schema)) return true;
     throw new errors.NO_PERMISSION(
       `the schema "${schema}" is not up to date, and only its owner, ${state.owner}, may migrate it`,
     );
   }
-  // What another superuser makes would belong to that one, and mixed with the rest be of no use.
+  // Objects that another superuser creates would belong to that one, and the bus needs all of them to have one owner.
   if (state.owner !== null && state.isSuperuser && state.isOwnerSuperuser)
     await statement(`set local role ${pg.escapeIdentifier(state.owner)}`);
   await refuseUnsafe(statement, schema, sql);
@@ -128,7 +138,7 @@ async function hasNothingToDo(
   return false;
 }
 
-/** Whether nothing is to be done: the schema is of this version, and as the last migrator has left it. */
+/** Resolves to true if the schema is of this version, and unchanged since the last migrator. */
 async function isCurrent(
   statement: RunStatement,
   schema: string,
@@ -139,7 +149,10 @@ async function isCurrent(
   return (await schemaDamage(statement, schema)).length === 0;
 }
 
-/** Of a new schema only. Many hosts let the application's role create nothing in the database: its owner has to. */
+/**
+ * Checks the right to create schemas, for a new schema only. On many hosts, the application's role may not create
+ * schemas in the database: then the owner of the database has to.
+ */
 async function refuseWithoutCreate(statement: RunStatement, schema: string, { role }: SchemaState): Promise<void> {
   const [row] = await statement<{ may: boolean }>(`select has_database_privilege(current_database(), 'CREATE') as may`);
   if (row?.may) return;
@@ -166,14 +179,17 @@ async function refuseUnsafe(statement: RunStatement, schema: string, sql: Schema
   throw new errors.UNSAFE_SCHEMA(schema, told.join('; '));
 }
 
-/** Channels and data are any Unicode; in another encoding, one client's could not be read, nor what is read with it. */
+/**
+ * Refuses an encoding other than UTF8. Channels and data may be any Unicode: in another encoding, a message of one
+ * client could not be read, nor those that are read with it.
+ */
 async function checkEncoding(statement: RunStatement): Promise<void> {
   const [row] = await statement<{ server_encoding: string }>('show server_encoding');
   const encoding = row?.server_encoding ?? '';
   if (encoding !== 'UTF8') throw new errors.NOT_UTF8(encoding);
 }
 
-/** The whole SQL, for those who apply it by hand to a new database. */
+/** Resolves to the whole SQL, to be applied to a new database by hand. @throws POSTBUS_BAD_OPTION */
 export async function printMigration(schema: string): Promise<string> {
   checkSchema(schema);
   const sql = await loadSchemaSql();
@@ -196,7 +212,12 @@ export async function printMigration(schema: string): Promise<string> {
   ].join('\n');
 }
 
-/** Postgres would cut a longer name; "$user" means the user's name in a search path, quoted or not. @throws POSTBUS_BAD_OPTION */
+/**
+ * Checks the name of a schema: Postgres would truncate a longer one, and "$user" in a search path means the user's
+ * name, quoted or not.
+ *
+ * @throws POSTBUS_BAD_OPTION
+ */
 export function checkSchema(schema: string): void {
   if (typeof schema !== 'string' || schema === '' || Buffer.byteLength(schema) > 63 || schema.includes('\0')) {
     throw new errors.BAD_OPTION('schema', 'must be the name of a Postgres schema, of 1 to 63 bytes');

@@ -4,7 +4,7 @@ import type { RunStatement } from '../postgres.js';
 import type { SchemaState } from './checks/state.js';
 import { migrationLockTable, migrationTable, type SchemaSql } from './sql/load.js';
 
-/** The tables of the records as Kysely makes them, and a record of each migration. */
+/** Returns SQL that creates the tables of the records like Kysely does, with a record of each migration. */
 export function recordsSql({ migrations }: SchemaSql): string {
   return `
 create table ${migrationTable} (name varchar(255) not null primary key, timestamp varchar(255) not null);
@@ -20,14 +20,15 @@ function recordRows(names: string[]): string {
   return names.map((name) => `  (${pg.escapeLiteral(name)}, ${now})`).join(',\n');
 }
 
-/** The last migration of the only version that left no record of itself beside the rows of the table. */
+/** Last migration of the only version that recorded itself only in the rows of the table. */
 const lastWithoutRecord = '0005_global_ids';
 
 /**
- * Writes the records of a schema that has the tables, but whose records are gone: it comes from a dump without data, such
- * as Rails' `structure.sql`. Which migrations it has seen, the function that the last migrator has left tells.
+ * Writes the records of a schema that has the tables, but whose records are gone, because it comes from a dump without
+ * data, such as Rails' `structure.sql`. The function of the last migrator tells which migrations were run. Resolves to
+ * what was mended.
  *
- * @throws POSTBUS_NEWER_SCHEMA
+ * @throws POSTBUS_NEWER_SCHEMA if that is a migration that is unknown here
  */
 export async function completeRecords(
   statement: RunStatement,

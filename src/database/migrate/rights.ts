@@ -3,9 +3,10 @@ import { doBlock } from './sql/do-block.js';
 import { migrationLockTable, namesLiteral, type SchemaSql } from './sql/load.js';
 
 /**
- * Who may use what in the schema. Two steps of SQL, one before and one after the tables and functions are made:
- * the first notes what is there, and who may execute which function; the second takes all rights to what is new from
- * everybody but its owner, and gives those of a function that was dropped to the new ones of its name.
+ * Rights in the schema are set by two steps of SQL, before and after tables and functions are created. noteRights()
+ * returns the first step: it notes which objects exist, and who may execute which function. restrictRights() returns
+ * the second: it takes all rights to new objects from everybody but their owner, and gives the rights to a function
+ * that was dropped to the new functions of its name.
  */
 export function noteRights(schema: string): string {
   const body = `
@@ -28,10 +29,12 @@ end`;
 }
 
 /**
- * Postgres lets everybody execute new functions and use new types, and "alter default privileges" gives away more. Whoever
- * may use a row type can keep the table from being altered, with a temporary table of that type.
- * Rights to what was there before stay as an operator has made them. Exceptions: an object that has never had an ACL, as
- * `pg_restore --no-privileges` leaves it; and the table that migrators lock, which nobody else shall lock.
+ * Returns the second step, see noteRights(). Postgres lets everybody execute new functions and use new types, and
+ * "alter default privileges" may grant more. A role that may use a row type can keep the table from being altered, by a
+ * temporary table of that type.
+ *
+ * Rights to objects that existed before stay as an operator has set them. Exceptions: objects that have never had an
+ * ACL, as `pg_restore --no-privileges` leaves them; and the table that migrators lock, which nobody else may lock.
  */
 export function restrictRights(schema: string, { functionNames, relationNames }: SchemaSql): string {
   const body = `
@@ -72,8 +75,9 @@ end`;
 }
 
 /**
- * For a schema of an earlier version, which "alter default privileges" had a part in: takes the rights of the roles that
- * default privileges name from all of the bus. They gave away the key that signs notifications, and every message.
+ * Returns SQL for a schema of an earlier version, in which "alter default privileges" had granted rights. It revokes
+ * the rights to all objects of the bus from the roles that default privileges name: those rights gave away the key that
+ * signs notifications, and every message.
  */
 export function takeBackDefaults(schema: string, { functionNames, relationNames }: SchemaSql): string {
   const body = `

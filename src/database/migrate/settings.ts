@@ -1,8 +1,9 @@
 import pg from 'pg';
 
 /**
- * Settings of the migrating transaction, in place of those that a role or a database may have: a timeout would end it in
- * the middle, and some change what its SQL means or makes.
+ * Returns SQL with the settings of the migrating transaction. They replace those of the role or the database: a timeout
+ * would end the migration in the middle, and some settings change what its SQL means or creates. `lockTimeoutMs`: see
+ * MigrateTimeouts.
  */
 export function settings(lockTimeoutMs: number): string {
   return `${catalogAlone}
@@ -26,10 +27,13 @@ set local postbus.created_schema = '';
 `;
 }
 
-/** For as long as the schema is not known to be safe, nothing in it may be taken for what Postgres has of that name. */
+/** Until we know that the schema is safe, nothing in it may be taken for an object of Postgres with the same name. */
 export const catalogAlone = 'set local search_path = pg_catalog, pg_temp;\n';
 
-/** Tables and functions name no schema: the search path does, and each function keeps it ("set search_path from current"). */
+/**
+ * Returns SQL that puts the schema first in the search path. Our SQL names no schema: it uses the search path, and each
+ * function keeps that ("set search_path from current").
+ */
 export function schemaFirst(schema: string): string {
   return `set local search_path = ${pg.escapeIdentifier(schema)}, pg_temp;\n`;
 }

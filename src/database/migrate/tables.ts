@@ -13,7 +13,7 @@ import { errors } from '../../foundation/errors.js';
 import type { RunStatement } from '../postgres.js';
 import { migrationLockTable, migrationTable, type SchemaSql } from './sql/load.js';
 
-/** Runs the migrations that the schema has no record of; resolves to their names. @throws POSTBUS_NEWER_SCHEMA */
+/** Runs the migrations of which the schema has no record. Resolves to their names. @throws POSTBUS_NEWER_SCHEMA */
 export async function migrateTables(
   statement: RunStatement,
   schema: string,
@@ -39,15 +39,16 @@ export async function migrateTables(
 }
 
 /**
- * The lock of the schema is held already. Kysely's own is one for the whole database and held by the session: it would
- * wait for an application's migration that calls this one, and fail to be released after an error, hiding that.
+ * Takes no lock, because the migrator holds that of the schema. Kysely's own lock is one for the whole database, held
+ * by the session: it would wait for an application's migration that calls this one; and after an error, releasing it
+ * would fail, and hide the error.
  */
 class UnlockedAdapter extends PostgresAdapter {
   override async acquireMigrationLock(): Promise<void> {}
   override async releaseMigrationLock(): Promise<void> {}
 }
 
-/** Kysely on a transaction that is open. */
+/** Returns a dialect with which Kysely works in a transaction that is open. */
 function dialectOf(statement: RunStatement): Dialect {
   const connection: DatabaseConnection = {
     executeQuery: async <Row>({ sql, parameters }: CompiledQuery) => ({ rows: await statement<Row>(sql, parameters) }),
@@ -72,7 +73,8 @@ function dialectOf(statement: RunStatement): Dialect {
   };
 }
 
-// Kysely tells of a migration that it has a record but no file of in words alone.
+// If the schema has a record of a migration that is unknown here, Kysely throws an error without a code, so we match
+// its message.
 function newerSchema(error: unknown, schema: string): Error | undefined {
   const missing = error instanceof Error && /previously executed migration (\S+) is missing/.exec(error.message);
   return missing ? new errors.NEWER_SCHEMA(schema, missing[1] ?? '') : undefined;

@@ -2,10 +2,12 @@ import pg from 'pg';
 import type { RunStatement } from '../../postgres.js';
 import { namesLiteral, type SchemaSql } from '../sql/load.js';
 
-// The triggers without which what is published is not announced, and their tables.
+// Triggers, and their tables. Without them, messages are published and not announced.
 const triggers = { announce: 'messages', publish_outbox: 'outbox' };
 
-/** Those of the triggers that do not fire for everybody, or are missing though their table is there. */
+/**
+ * Resolves to the names of the triggers that are missing although their table exists, or do not fire for every session.
+ */
 export async function brokenTriggers(statement: RunStatement, schema: string): Promise<string[]> {
   const broken: string[] = [];
   for (const [trigger, table] of Object.entries(triggers)) {
@@ -19,7 +21,9 @@ export async function brokenTriggers(statement: RunStatement, schema: string): P
   return broken;
 }
 
-/** The tables, types and sequences that the migrations have made and somebody has dropped. */
+/**
+ * Resolves to the names of the tables, types and sequences that the migrations have created and somebody has dropped.
+ */
 export async function missingRelations(
   statement: RunStatement,
   schema: string,
@@ -34,7 +38,7 @@ export async function missingRelations(
   return rows.map(({ name }) => name);
 }
 
-/** What the function of that name tells; the schema has it, and it is ours. */
+/** Resolves to the damage that schema_damage() finds. The schema must have that function, and be known to be safe. */
 export async function schemaDamage(statement: RunStatement, schema: string): Promise<string[]> {
   const [row] = await statement<{ damage: string[] }>(
     `select ${pg.escapeIdentifier(schema)}.schema_damage() as damage`,
@@ -42,7 +46,10 @@ export async function schemaDamage(statement: RunStatement, schema: string): Pro
   return row?.damage ?? [];
 }
 
-/** Mends it; resolves to what was mended. Runs with the schema in the search path. */
+/**
+ * Mends the damage, by mend_schema(); resolves to what was mended. The schema must be in the search path.
+ * `areStranded`: a trigger was broken, so there may be messages that were never announced.
+ */
 export async function mendSchema(statement: RunStatement, areStranded: boolean): Promise<string[]> {
   const [row] = await statement<{ mended: string[] }>('select mend_schema($1) as mended', [areStranded]);
   return row?.mended ?? [];

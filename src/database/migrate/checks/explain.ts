@@ -3,11 +3,11 @@ import { isLockTimeout } from '../../coded-error.js';
 import type { Postgres } from '../../postgres.js';
 import { lockHolders } from '../sql/lock.js';
 
-/** SQLSTATE of mend_schema() for what it cannot mend. */
+/** SQLSTATE that mend_schema() raises for damage that it cannot mend. */
 const beyondRepair = 'PB009';
 const dependentObjects = '2BP01';
 
-/** The error of a migration that Postgres has refused, if there is more to tell of it than codedError() knows. */
+/** Resolves to a coded error for a migration that Postgres has refused; undefined if codedError() knows as much. */
 export async function explain(
   error: unknown,
   transaction: Postgres['transaction'],
@@ -23,7 +23,7 @@ export async function explain(
   return explained;
 }
 
-/** Who holds locks now; those in the way may have ended meanwhile. */
+/** Describes the sessions that hold locks now. Those that were in the way may have ended. */
 async function describeHolders(transaction: Postgres['transaction'], schema: string): Promise<string> {
   const holders: string[] = [];
   await transaction(async (statement) => {

@@ -3,11 +3,13 @@ import { doBlock } from '../sql/do-block.js';
 import { namesLiteral, type SchemaSql } from '../sql/load.js';
 
 /**
- * A query for what makes the schema unsafe to migrate, a row for each fault. Functions run with the rights of their owner,
- * and find what they name in the schema, after pg_catalog: but an overload that fits better wins, wherever it is. So
- * whoever could put something into the schema, or already has, could run code with the rights of everyone who publishes.
- * For the same reason the query is only right with a search path of pg_catalog alone.
- * Trusted are the migrating role and superusers, who can do anything anyway; and pg_database_owner if that is one of them.
+ * Returns a query for what makes the schema unsafe to migrate, with a row for each fault. Functions run with the rights
+ * of their owner, and find the names in them in the schema, after pg_catalog; but an overload that fits better wins in
+ * whichever of the two it is. So a role that can create objects in the schema, or has created some, could run code with
+ * the rights of everyone who publishes. For the same reason, the query needs a search path of pg_catalog alone.
+ *
+ * Trusted are the migrating role and superusers, who can do anything anyway, and pg_database_owner if that is one of
+ * them.
  */
 export function schemaFaults(schema: string, { functionNames, relationNames }: SchemaSql): string {
   const name = pg.escapeLiteral(schema);
@@ -59,7 +61,7 @@ select format('the foreign key %I of %s refers to %I: drop it', k.conname, k.con
   where c.relowner not in (select t.oid from trusted t)`;
 }
 
-/** The same for SQL that is applied by hand: raises what is wrong. */
+/** Returns SQL that raises these faults as an error, for SQL that is applied by hand. */
 export function raiseUnsafe(schema: string, sql: SchemaSql): string {
   const body = `
 declare

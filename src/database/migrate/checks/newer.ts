@@ -3,8 +3,9 @@ import { digestOf, type SchemaSql } from '../sql/load.js';
 import type { SchemaState } from './state.js';
 
 /**
- * Refuses a schema of a newer version before any lock is taken: one whose last migration is not known here, or whose record has a
- * higher version. The second matters if only functions have changed: otherwise an older node that starts would put its own back.
+ * Refuses a schema of a newer version before any lock is taken: one whose last migration is unknown here, or whose
+ * record has a higher version. The second matters if only functions have changed: otherwise an older node would replace
+ * them by its own when it starts.
  *
  * @throws POSTBUS_NEWER_SCHEMA
  */
@@ -15,7 +16,7 @@ export function refuseNewer({ record }: SchemaState, schema: string, sql: Schema
   if (isHigher(version, sql.version)) throw new errors.NEWER_SCHEMA(schema, version);
 }
 
-/** Compares versions such as 0.10.2, without what follows a hyphen. */
+/** True if `version` is higher than `other`. Compares versions such as 0.10.2, without what follows a hyphen. */
 function isHigher(version: string, other: string): boolean {
   const [left = '', right = ''] = [version, other].map((each) => each.split('-')[0]);
   return left.localeCompare(right, 'en', { numeric: true }) > 0;

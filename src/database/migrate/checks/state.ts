@@ -4,35 +4,35 @@ import { doBlock } from '../sql/do-block.js';
 import { digestOf, migrationTable, namesLiteral, recordFunction, type SchemaSql } from '../sql/load.js';
 
 interface MigrationRecord {
-  /** The last migration that was run. */
+  /** Name of the last migration that was run. */
   migration: string;
-  /** Of the package; 0 if it was one that did not note it. */
+  /** Version of the package that migrated; 0 if that version did not record it. */
   version: string;
   digest: string;
-  /** A digest of the functions as they were then. */
+  /** Digest of the functions after that migrate. */
   functions: string;
 }
 
 export interface SchemaState {
   role: string;
   isSuperuser: boolean;
-  /** Whether this transaction has created it: nobody else can have put anything there, nor be migrating it. */
+  /** True if this transaction has created the schema: nobody else can have put anything there, or be migrating it. */
   isNew: boolean;
-  /** Whether a bus was ever migrated in it. */
+  /** True if a bus has ever been migrated in the schema. */
   hasBus: boolean;
-  /** Of the bus, or else of the schema; null if there is neither. */
+  /** Owner of the bus, or else of the schema; null if there is neither. */
   owner: string | null;
   isOwnerSuperuser: boolean;
   isReadOnly: boolean;
-  /** What the last migrator has left; null if it was none, or an older one. */
+  /** The record of the last migrator; null if there was none, or one that left no record. */
   record: MigrationRecord | null;
-  /** A digest of the functions as they are. */
+  /** Digest of the functions now. */
   functions: string | null;
-  /** Whether something that has never had an ACL is open to everybody. */
+  /** True if a function or type that has never had an ACL is open to everybody. */
   isOpen: boolean;
 }
 
-/** The state of the schema, from catalogs alone, which every role may read. */
+/** Resolves to the state of the schema. Reads catalogs alone, which every role may read. */
 export async function readState(
   statement: RunStatement,
   schema: string,
@@ -61,7 +61,7 @@ from pg_roles me where me.rolname = current_user`);
   return { ...state, record: readRecord(state.record) };
 }
 
-/** Leaves the record of who has migrated the schema, for the next one to read. */
+/** Returns SQL that records which version has migrated the schema, for the next migrate to read. */
 export function recordState(schema: string, sql: SchemaSql): string {
   const record = { migration: sql.migrations.at(-1)?.[0], version: sql.version, digest: digestOf(sql, schema) };
   const body = `
@@ -72,7 +72,7 @@ end`;
   return doBlock(body);
 }
 
-/** Whoever owns the schema may have written anything there. */
+/** Parses the record. The owner of the schema may have written anything there. */
 function readRecord(source: string | null): MigrationRecord | null {
   try {
     const { migration, version = '0', digest, functions } = JSON.parse(/\{.*\}/.exec(source ?? '')?.[0] ?? '{}');

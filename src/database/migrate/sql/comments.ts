@@ -1,10 +1,10 @@
 import pg from 'pg';
 import { doBlock } from './do-block.js';
 
-/** What psql shows beside an object of the schema (`\d+`, `\df+`). */
+/** A comment on an object of the schema, which psql shows (`\d+`, `\df+`). */
 export interface Comment {
   kind: 'table' | 'column' | 'type' | 'sequence' | 'function';
-  /** Without the schema; of a column, with its table. */
+  /** Name without the schema; that of a column includes its table. */
   name: string;
   text: string;
 }
@@ -13,7 +13,7 @@ const schemaComment = 'A message bus, postbus. The functions are for application
 
 const kinds: Comment['kind'][] = ['table', 'column', 'type', 'sequence'];
 
-/** The `comment on` statements of sql/comments/, one a line. */
+/** Reads the `comment on` statements of sql/comments/, one on each line. */
 export function writtenComments(statements: string): Comment[] {
   const found = statements.matchAll(/^comment on (\w+) (\S+) is '(.*)';$/gm);
   return [...found].flatMap(([, word = '', name = '', text = '']) => {
@@ -22,7 +22,7 @@ export function writtenComments(statements: string): Comment[] {
   });
 }
 
-/** The comment above each function of the SQL is also the comment on it. */
+/** Reads the comment above each function of the SQL, which is also the comment on the function in the database. */
 export function functionComments(statements: string): Comment[] {
   const found = statements.matchAll(/((?:^--.*\n)+)create or replace function (\w+)/gm);
   return [...found].map(([, lines = '', name = '']) => ({
@@ -33,9 +33,9 @@ export function functionComments(statements: string): Comment[] {
 }
 
 /**
- * SQL that comments on the schema and all in it. Leaves alone what has its comment already, because `comment on` waits for whoever
- * runs vacuum on the table. The table `turn` comes last, as for publishers: from then on nobody publishes until the migration commits.
- * A schema that has a comment keeps it: it may be `public`.
+ * Returns SQL that comments on the schema and its objects. It skips objects that have their comment, because `comment
+ * on` waits for vacuum of the table. The table `turn` comes last, like in a publish: once it is locked, nobody can
+ * publish until the migration commits. If the schema itself has a comment, it keeps that, because it may be `public`.
  */
 export function commentOnAll(schema: string, comments: readonly Comment[]): string {
   const name = pg.escapeLiteral(schema);

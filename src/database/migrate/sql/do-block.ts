@@ -1,6 +1,9 @@
 import pg from 'pg';
 
-/** A block of PL/pgSQL as a statement; as a literal, because the name of a schema may hold any dollar quote. */
+/**
+ * Returns a PL/pgSQL block as a DO statement. The body is a quoted literal, because the name of a schema may contain
+ * any dollar quote.
+ */
 export function doBlock(body: string): string {
   return `do ${pg.escapeLiteral(body)};\n`;
 }

@@ -4,31 +4,34 @@ import { basename } from 'node:path';
 import pg from 'pg';
 import { type Comment, functionComments, writtenComments } from './comments.js';
 
-/** A function whose text tells which version has migrated the schema: every role can read that, and every dump has it. */
+/**
+ * The function whose text records which version has migrated the schema: every role can read that text, and every dump
+ * has it.
+ */
 export const recordFunction = 'migrated_by';
 
-// Kysely's own names for its records, in our schema.
+// The tables in our schema in which Kysely records migrations.
 export const migrationTable = 'schema_migration';
 export const migrationLockTable = 'schema_migration_lock';
 
-// src/ and dist/ lie equally deep.
+// These paths hold for src/ and dist/, which are equally deep.
 const migrationsFolder = new URL('../../../../migrations/', import.meta.url);
 const sqlFolder = new URL('../../../../sql/', import.meta.url);
 
-/** The SQL that makes up a schema. It names no schema: the search path does. */
+/** The SQL that makes up a schema. It names no schema; the search path determines it. */
 export interface SchemaSql {
   /** Name and text of each numbered migration, in their order. */
   migrations: [string, string][];
-  /** All functions; each is created anew by every migrate that finds the schema out of date. */
+  /** The SQL of all functions. A migrate that finds the schema out of date creates each of them anew. */
   functions: string;
-  /** Of these, and of the record that a migrator leaves. */
+  /** Names of these functions, and of the one that records the migrator. */
   functionNames: string[];
-  /** Of these, those that applications call; the others are internal, and another version may do without them. */
+  /** Names of the functions that applications call. The others are internal, and another version may lack them. */
   publicFunctionNames: string[];
-  /** Of tables, types and sequences. */
+  /** Names of the tables, types and sequences. */
   relationNames: string[];
   comments: Comment[];
-  /** Of the package. */
+  /** Version of the package. */
   version: string;
 }
 
@@ -41,7 +44,7 @@ export async function loadSchemaSql(): Promise<SchemaSql> {
   const isIn = (folder: string, [path]: [string, string]) => path.split(/[\\/]/).includes(folder);
   const functionFiles = files.filter((file) => !isIn('comments', file));
   const publicFunctions = functionFiles.filter((file) => !isIn('internal', file)).map(([, text]) => text);
-  // Helpers first: SQL functions are resolved when they are created.
+  // Internal functions first, because Postgres resolves the functions that an SQL function calls when it creates that.
   const internal = functionFiles.filter((file) => isIn('internal', file)).map(([, text]) => text);
   const functions = [...internal, ...publicFunctions].join('\n');
   const comments = files.filter((file) => isIn('comments', file)).map(([, text]) => text);
@@ -61,13 +64,13 @@ async function packageVersion(): Promise<string> {
   return String(version);
 }
 
-/** What tells the SQL of one version in one schema from that of another. */
+/** Returns a digest that differs between versions of the SQL, and between schemas. */
 export function digestOf({ migrations, functions, comments }: SchemaSql, schema: string): string {
   const text = JSON.stringify([schema, migrations.map(([name]) => name), functions, comments]);
   return createHash('sha256').update(text).digest('hex');
 }
 
-/** Names as an array in SQL. */
+/** Returns names as an array literal of SQL. */
 export function namesLiteral(names: readonly string[]): string {
   return `${pg.escapeLiteral(`{${names.join(',')}}`)}::name[]`;
 }
@@ -76,7 +79,10 @@ async function sqlFiles(folder: URL): Promise<string[]> {
   return (await readdir(folder)).filter((file) => file.endsWith('.sql')).sort();
 }
 
-/** Path and text of the files of all rooms, by their names: those that others need come first in the alphabet. */
+/**
+ * Returns path and text of all files under sql/, sorted by file name: functions that others need have names that come
+ * first in the alphabet.
+ */
 async function allFiles(): Promise<[string, string][]> {
   const paths = (await readdir(sqlFolder, { recursive: true })).filter((path) => path.endsWith('.sql'));
   paths.sort((one, other) => (basename(one) < basename(other) ? -1 : 1));
@@ -89,7 +95,7 @@ function functionsOf(statements: string): string[] {
   return [...new Set([...statements.matchAll(/^create or replace function (\w+)/gm)].map(([, name = '']) => name))];
 }
 
-/** The names of the tables, types and sequences that are left at the end of these statements. */
+/** Returns the names of the tables, types and sequences that exist after these statements. */
 function relationsOf(statements: string): string[] {
   const names = new Set<string>();
   const steps = statements.matchAll(

@@ -3,8 +3,9 @@ import { doBlock } from './do-block.js';
 import { migrationLockTable } from './load.js';
 
 /**
- * Keeps migrators apart until the transaction ends. A lock of a table, because only roles with rights to the table can take
- * it, and nobody but its owner has any; any role that may connect can take any advisory lock.
+ * Returns SQL that lets one migrator at a time work, until the transaction ends. It locks a table, because only roles
+ * with rights to the table can lock it, and nobody but its owner has any. An advisory lock could be taken by every role
+ * that may connect.
  */
 export function lockSchema(schema: string): string {
   const name = pg.escapeLiteral(schema);
@@ -20,11 +21,14 @@ begin
 exception when duplicate_table or unique_violation then
   null; -- Another migrator has created it: this one has waited for its transaction.
 end`;
-  // Backups can still read the table.
+  // In this lock mode, backups can still read the table.
   return `${doBlock(create)}lock table ${table} in share update exclusive mode;\n`;
 }
 
-/** The sessions that hold a lock of anything in the schema: those that have been at it longest come first. */
+/**
+ * Returns a query for the sessions that hold a lock of anything in the schema, at most five; the longest transaction
+ * comes first.
+ */
 export function lockHolders(schema: string): string {
   return `
 select a.pid, a.usename::text as role from pg_stat_activity a
