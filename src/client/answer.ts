@@ -58,7 +58,7 @@ function parse(json: string): [messages: WireMessage[], fault: Error | undefined
   try {
     all = JSON.parse(json);
   } catch {
-    // No array either.
+    // Not JSON, and so no array.
   }
   const messages = (Array.isArray(all) ? all : [null]).filter((message) => {
     const { channel, message_id, data } = Object(message);

@@ -75,6 +75,7 @@ export class MessageBusClient extends ClientSettings {
     this.#clientId = name;
   }
 
+  /** Begins to poll, or goes on after stop(). */
   start(): void {
     if (this.#state === 'started') return;
     this.#state = 'started';
@@ -106,6 +107,7 @@ export class MessageBusClient extends ClientSettings {
     this.#handOver();
   }
 
+  /** 'paused' between pause() and resume(), even if the client is stopped, too. */
   status(): ClientStatus {
     if (this.#isPaused) return 'paused';
     return this.#state === 'started' ? 'started' : 'stopped';
@@ -169,9 +171,7 @@ export class MessageBusClient extends ClientSettings {
     return diagnostics;
   }
 
-  /**
-   * The poll under way; null between polls. Its `abort()` gives it up: the next poll goes out after `minPollInterval`.
-   */
+  /** The poll under way; null between polls. `abort()` gives it up: the next one goes out after `minPollInterval`. */
   get longPoll(): { abort(): unknown } | null {
     const poll = this.#poll;
     return poll ? { abort: () => this.#poll === poll && this.#onSubscriptionChange() } : null;
@@ -184,10 +184,7 @@ export class MessageBusClient extends ClientSettings {
 
   readonly #onVisibilityChange = (): void => this.onVisibilityChange();
 
-  /**
-   * When the network is back, replaces the poll under way: its connection may have died unnoticed, for example while a
-   * laptop slept.
-   */
+  /** When the network is back, replaces the poll: its connection may have died unnoticed, say while a laptop slept. */
   readonly #onOnline = (): void => {
     this.#abort();
     this.#schedule(this.minPollInterval);
@@ -237,7 +234,8 @@ export class MessageBusClient extends ClientSettings {
     try {
       await poll.send(this.clientId, ++this.#polls, (messages, isOver) => {
         this.#receive(messages, poll.positions);
-        // The last messages are handed over when the next poll is planned, because callbacks expect the client between two polls.
+        // The last messages are handed over when the next poll is planned, because callbacks expect the client to be
+        // between two polls.
         if (!isOver) this.#handOver();
       });
     } catch (error) {

@@ -22,6 +22,6 @@ export interface FeedContext {
   idle(feed: IdleFeed): void;
   /** Called when the feed's last id has become lower. */
   idsWentBack(): void;
-  /** Called after a number of reads in a row have failed. Waits, and resolves to whether to try again. */
+  /** Called when a read has failed, `failures` of them in a row. Waits, and resolves to whether to try again. */
   readFailed(error: unknown, failures: number): Promise<boolean>;
 }

@@ -30,7 +30,7 @@ const maxEarly = 1000;
 export class Feed {
   readonly cursors = new Set<Follower>();
   readonly marks = new Marks();
-  /** The last id dispatched; undefined until the first read. */
+  /** The last id dispatched; undefined while this node does not know where the channel is. */
   lastId: number | undefined;
   /** Raised with each new past. */
   era = 0;

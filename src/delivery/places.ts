@@ -3,7 +3,7 @@ import type { Source } from './source.js';
 
 /** How far a feed had come in a past that has ended. */
 export interface Former {
-  /** The last id that it has dispatched; undefined if it had none. */
+  /** The last id that the feed has dispatched; undefined if there was none. */
   lastId: number | undefined;
   /** Marks of the messages that were seen, by id: of the last id, and of those that cursors have read beyond it. */
   marks: Map<number, Mark>;

@@ -56,7 +56,7 @@ export class DistributedCache<Value extends NonNullable<unknown> | null = CacheV
   #subscription: Subscription | undefined;
   #isClosed = false;
   #tell = () => {};
-  /** Resolves when it is known whether the bus hears. */
+  /** Resolves at the first `connected` or `disconnected`, or after patienceMs. */
   readonly #told = new Promise<void>((resolve) => {
     this.#tell = resolve;
   });
@@ -168,6 +168,9 @@ export class DistributedCache<Value extends NonNullable<unknown> | null = CacheV
    * Resolves to the value; if there is none, to what `compute` returns, which is then published to all processes. Calls
    * that come meanwhile for the same key wait for the same result. The computed value is not kept if any process has
    * changed the key meanwhile.
+   *
+   * @throws POSTBUS_BAD_OPTION if `key` is no string; POSTBUS_BAD_DATA if a cache cannot hold what `compute` returns;
+   * whatever `compute` throws
    */
   async getOrSet(key: string, compute: (key: string) => Value | Promise<Value>): Promise<Value> {
     const value = this.#entries.values.get(checkKey(key));

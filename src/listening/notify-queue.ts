@@ -12,7 +12,7 @@ interface Suspect {
   state: string;
   /** The wait event of the session: `ClientWrite` if its client takes nothing. */
   waitsFor: string | null;
-  /** When its transaction began, ISO 8601; null if it is in none. */
+  /** When the session's transaction began, ISO 8601; null if it is in none. */
   since: string | null;
 }
 

@@ -2,7 +2,7 @@ import { type Codec, decode } from './codec.js';
 
 /** A message as the Node API gives it. All three lists of targets are null if the message is for everyone. */
 export interface Message<Data = unknown> {
-  /** Position among all messages of the bus. */
+  /** Position among all messages of the bus: 1, 2, 3 … */
   globalId: number;
   /** Position in its channel: 1, 2, 3 … */
   messageId: number;
