@@ -12,8 +12,8 @@ export type { PgliteDatabase } from './pglite-session.js';
 
 export interface MemoryBusOptions extends Omit<BusOptions, Exclude<keyof DatabaseOptions, 'queryTimeout'>> {
   /**
-   * A PGlite to share, with other buses or with the application. It is not closed by close(). Default: one of its own, in
-   * memory.
+   * A PGlite to share with other buses or with the application. close() does not close it. Default: one of the bus's
+   * own, in memory.
    */
   pglite?: PgliteDatabase | undefined;
 }
@@ -29,8 +29,10 @@ const memoryBusKeys = new KnownKeys<MemoryBusOptions>('createMemoryBus()', {
 });
 
 /**
- * A bus on a Postgres inside this process, for tests and for applications of one process. It needs the package
- * `@electric-sql/pglite`, no server and no migration: it migrates before it is first used.
+ * Creates a bus on a Postgres inside this process, for tests and for applications of one process. It needs the package
+ * `@electric-sql/pglite`, but no server and no call of migrate(): it migrates before it is first used.
+ *
+ * @throws POSTBUS_BAD_OPTION
  */
 export function createMemoryBus<Channels extends object = Record<string, unknown>>(
   given: MemoryBusOptions = {},

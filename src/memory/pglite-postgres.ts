@@ -6,10 +6,13 @@ import { inTransaction, type PgliteDatabase, queryOptions } from './pglite-sessi
 import { SharedPglite } from './shared-pglite.js';
 import { startPglite } from './start-pglite.js';
 
-// Of a migration, and of a connection that listens.
+// Ms that a migration, or a connection that begins to listen, waits for a transaction of the application.
 const transactionTimeoutMs = 30_000;
 
-/** Postgres inside the process: one session, that does one thing at a time. Migrated before it is first used. */
+/**
+ * Postgres inside the process: one session, which runs one query at a time. The schema is migrated before it is first
+ * used.
+ */
 export class PglitePostgres implements Postgres {
   readonly #schema: string;
   readonly #shared: SharedPglite | undefined;
@@ -22,7 +25,8 @@ export class PglitePostgres implements Postgres {
 
   async query<Row extends QueryResultRow>({ text, values, timeout }: Query): Promise<Row[]> {
     const pglite = await this.#ready();
-    // It answers without a turn of the event loop: a program that awaits query after query would let nobody else run.
+    // PGlite answers within the same turn of the event loop: without this pause, a program that awaits query after
+    // query would let no other code run.
     await turn();
     if (this.#shared) return this.#shared.query<Row>(text, values, timeout);
     return (await pglite.query<Row>(text, values, queryOptions)).rows;
@@ -46,10 +50,10 @@ export class PglitePostgres implements Postgres {
           ? this.#shared.listen(channel, onPayload, lose, transactionTimeoutMs)
           : pglite.listen(channel, onPayload));
       },
-      // It comes in with the query that sends it.
+      // A notification arrives with the query that sends it, so there is nothing to wait for.
       ask: async () => {},
       lost,
-      // It fails where somebody has closed the PGlite that they gave.
+      // This fails if the application has closed its PGlite.
       close: () => unlisten().catch(() => {}),
     };
   }
@@ -57,7 +61,7 @@ export class PglitePostgres implements Postgres {
   async close(): Promise<void> {
     this.#shared?.close();
     if (this.#shared) return;
-    // One that did not start has told so to those who wanted to use it.
+    // If it did not start, the queries have failed with the reason.
     const pglite = await this.#starting?.catch(() => undefined);
     await pglite?.close();
   }

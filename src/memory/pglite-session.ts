@@ -2,7 +2,7 @@ import type { QueryResult } from 'pg';
 import type { RunStatement } from '../database/postgres.js';
 import { textParsers, valueWriters } from '../database/result-types.js';
 
-/** A session of PGlite, or a transaction of it. */
+/** A session of PGlite, or a transaction in it. */
 interface PgliteSession {
   query<Row>(text: string, values?: unknown[], options?: PgliteQueryOptions): Promise<{ rows: Row[] }>;
   exec(text: string, options?: PgliteQueryOptions): Promise<Pick<QueryResult, 'rows'>[]>;
@@ -13,7 +13,10 @@ interface PgliteQueryOptions {
   serializers: Record<number, (value: unknown) => string>;
 }
 
-/** The methods of a PGlite that the bus uses. Its own types do not compile everywhere: they need those of Emscripten. */
+/**
+ * The methods of a PGlite that the bus uses. PGlite's own types require those of Emscripten, so they do not compile
+ * everywhere.
+ */
 export interface PgliteDatabase extends PgliteSession {
   transaction<Result>(run: (transaction: PgliteSession) => Promise<Result>): Promise<Result>;
   listen(channel: string, onPayload: (payload: string) => void): Promise<() => Promise<void>>;
@@ -22,7 +25,10 @@ export interface PgliteDatabase extends PgliteSession {
   close(): Promise<void>;
 }
 
-/** Parsers and serializers that the application has given its PGlite do not count for the queries of the bus. */
+/**
+ * Options for the queries of the bus: with them, the parsers and serializers that the application has given its PGlite
+ * do not count.
+ */
 export const queryOptions: PgliteQueryOptions = { parsers: textParsers, serializers: valueWriters };
 
 export async function inTransaction(
@@ -31,7 +37,7 @@ export async function inTransaction(
 ): Promise<void> {
   await pglite.transaction((transaction) =>
     run(async (text, values = []) => {
-      // Only what has no values may be several statements.
+      // Only exec(), which takes no values, can run several statements.
       const result =
         values.length > 0
           ? await transaction.query(text, [...values], queryOptions)

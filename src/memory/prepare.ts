@@ -18,14 +18,16 @@ if (!isThere) {
 }
 
 async function prepare(): Promise<Buffer> {
-  // Segments of the log have 16 MB by default, and a few more are kept than needed: most of what is to be unpacked.
+  // By default, segments of the WAL have 16 MB, and Postgres keeps more of them than it needs: most of the data that
+  // would have to be unpacked.
   const pglite = new PGlite({
     initDbStartParams: ['--wal-segsize=1', '--no-data-checksums'],
     startParams: [...PGlite.defaultStartParams, '-c', 'min_wal_size=2MB', '-c', 'max_wal_size=2MB'],
   });
   await migrate((run) => inTransaction(pglite, run), preparedSchema);
   await pglite.exec('vacuum full');
-  // Half of the rest. Nobody can create a database in a PGlite that belongs to a bus.
+  // The template databases are half of the rest. They are not needed, because nobody can create a database in a PGlite
+  // that belongs to a bus.
   await pglite.exec('update pg_database set datistemplate = false, datallowconn = true');
   for (const database of ['template0', 'template1']) await pglite.exec(`drop database ${database}`);
   for (let i = 0; i < 2; i++) await pglite.exec('checkpoint');

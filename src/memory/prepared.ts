@@ -5,13 +5,14 @@ import { promisify } from 'node:util';
 import { brotliDecompress } from 'node:zlib';
 import { printMigration } from '../database/migrate/migrate.js';
 
-/** The schema of a prepared data directory. */
+/** The schema in the prepared data directory. */
 export const preparedSchema = 'message_bus';
 
 /**
- * The file with a data directory of PGlite in which a bus is migrated. To load it takes a quarter of what PGlite takes to
- * make one, which runs initdb. Its name tells what it fits: the version of PGlite without the patch level, because later ones
- * have to open the folders that earlier ones have left to their users, and a digest of all the SQL.
+ * Resolves to the URL of the file with a data directory of PGlite in which a bus is migrated. Loading it takes a
+ * quarter of the time in which PGlite makes a directory by initdb. The name of the file has the version of PGlite
+ * without the patch level, because later patches have to open the directories that earlier ones have left to their
+ * users; and a digest of all the SQL.
  */
 export async function preparedFile(): Promise<URL> {
   const sql = await printMigration(preparedSchema);
@@ -20,17 +21,18 @@ export async function preparedFile(): Promise<URL> {
   return new URL(`./pglite-${version}-${digest}.tar.br`, import.meta.url);
 }
 
-/** The tar of the prepared data directory; undefined if there is none that fits. */
+/** Resolves to the tar of the prepared data directory; undefined if there is none that fits. */
 export async function readPrepared(): Promise<Buffer | undefined> {
   try {
     return await promisify(brotliDecompress)(await readFile(await preparedFile()));
   } catch {
-    // Another PGlite, a bundle without the file, or a build without `build:memory`: PGlite makes a data directory itself.
+    // This is another PGlite, a bundle without the file, or a build without `build:memory`: PGlite then makes a data
+    // directory itself.
     return undefined;
   }
 }
 
-/** The package's exports do not lead to its package.json. */
+/** Resolves to the version of PGlite. We find package.json by its path, because the package does not export it. */
 async function pgliteVersion(): Promise<string> {
   const main = createRequire(import.meta.url).resolve('@electric-sql/pglite');
   const manifest = main.replace(/dist[\\/][^\\/]*$/, 'package.json');

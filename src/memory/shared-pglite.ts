@@ -7,12 +7,15 @@ import { inTransaction, type PgliteDatabase, queryOptions } from './pglite-sessi
 
 const pollMs = 5;
 const unlistened = 'the session of PGlite does not listen any more (UNLISTEN or DISCARD ALL of the application)';
-/** Whose session it is. After `set session authorization` its default is not that. */
+/**
+ * The user of the session. "session authorization default" cannot be used, because PGlite's default is another user
+ * after `set session authorization`.
+ */
 const bootstrapUser = 'postgres';
-/** Thrown before anything is done, if the application has a transaction open. */
+/** Thrown if the application has a transaction open, before the query does anything. */
 const busy = new Error('a transaction of the application is open');
 
-/** Buses that listen in the session of a PGlite, all of which are deaf once the application has ended that. */
+/** The buses that listen in the session of each PGlite: if the application ends that LISTEN, all of them are deaf. */
 const listening = new WeakMap<PgliteDatabase, Set<Listening>>();
 
 interface Listening {
@@ -20,17 +23,17 @@ interface Listening {
   onLost: (reason: Error) => void;
 }
 
-/** A query on its way to PGlite. One that was given up before it was its turn does nothing. */
+/** A query that waits for PGlite. If it was given up before its turn, it does nothing. */
 interface Attempt {
   isBegun: boolean;
   isGivenUp: boolean;
 }
 
 /**
- * A PGlite of the application. It has one session for everybody, so what the application leaves there would meet the queries
- * of the bus: a transaction that is open, a role, a search path, timeouts, a default of read-only. The queries of the bus wait for
- * the end of the transaction, because they would be undone with it, and bring settings of their own. Each looks whether the
- * session still listens.
+ * A PGlite of the application. It has one session for everybody, so whatever the application leaves in that session
+ * would affect the queries of the bus: an open transaction, a role, a search path, timeouts, a read-only default. The
+ * queries of the bus wait for the end of an open transaction, because they would be rolled back with it, and set what
+ * they need. Each query checks whether the session still listens.
  */
 export class SharedPglite {
   #isClosed = false;
@@ -41,9 +44,13 @@ export class SharedPglite {
     listening.set(pglite, this.#listening);
   }
 
-  /** `timeoutMs`: how long to wait for a transaction of the application. @throws POSTBUS_IN_TRANSACTION */
+  /**
+   * Runs a query. `timeoutMs`: ms to wait for a transaction of the application.
+   *
+   * @throws POSTBUS_IN_TRANSACTION if it has not ended by then
+   */
   async query<Row>(text: string, values: readonly unknown[], timeoutMs: number): Promise<Row[]> {
-    // Statements that are sent together are one transaction, to which the settings belong.
+    // Postgres runs statements that are sent together as one transaction, so `set local` holds for all of them.
     const statements = `${this.#settings()};select pg_listening_channels() as channel;${withValues(text, values)}`;
     const before = [...this.#listening];
     const results = await this.#onceFree((attempt) => this.pglite.exec(statements, this.#options(attempt)), timeoutMs);
@@ -67,7 +74,8 @@ export class SharedPglite {
     onLost: (reason: Error) => void,
     timeoutMs: number,
   ): Promise<() => Promise<void>> {
-    // In a transaction that is rolled back it would be undone. What PGlite does after it is to note who listens.
+    // In a transaction of the application that is rolled back, LISTEN would be undone, so a query of ours runs it
+    // outside of one. The listen() of PGlite then only registers the callback.
     await this.query(`listen ${pg.escapeIdentifier(channel)}`, [], timeoutMs);
     const unlisten = await this.pglite.listen(channel, onPayload);
     const mine = { channel, onLost };
@@ -78,7 +86,7 @@ export class SharedPglite {
     };
   }
 
-  /** Nobody waits any more. */
+  /** Ends the wait of queries that wait for a transaction: they fail with POSTBUS_CLOSED. */
   close(): void {
     this.#isClosed = true;
   }
@@ -88,7 +96,8 @@ export class SharedPglite {
     for (;;) {
       const attempt: Attempt = { isBegun: false, isGivenUp: false };
       let timer: NodeJS.Timeout | undefined;
-      // PGlite lets nobody in until its transaction() is over: who waits for the bus in there would wait for ever.
+      // PGlite runs no other query until its transaction() has ended: code inside that waits for the bus would wait for
+      // ever.
       const givenUp = new Promise<never>((_resolve, reject) => {
         timer = setTimeout(() => {
           if (attempt.isBegun) return;
@@ -105,14 +114,14 @@ export class SharedPglite {
       }
       if (this.#isClosed) throw new errors.CLOSED();
       if (performance.now() >= latest) throw new errors.IN_TRANSACTION(Math.round(timeoutMs));
-      // PGlite does not tell when a transaction ends.
+      // PGlite has no event for the end of a transaction.
       await delay(pollMs);
     }
   }
 
   /**
-   * Between a look at the session and a query, others may begin a transaction. PGlite reads the option `blob` once it is the
-   * turn of the query: that is when we look.
+   * Returns options that check the session when it is the query's turn, because other code may begin a transaction
+   * between an earlier check and that. PGlite reads the option `blob` at exactly that time, so the check is a getter.
    */
   #options(attempt: Attempt) {
     const { pglite } = this;
@@ -126,7 +135,7 @@ export class SharedPglite {
     };
   }
 
-  /** As they are at the start of a PGlite; `username` is one of its options. */
+  /** Returns SQL for the settings that a PGlite has at its start; its option `username` is in ENV.PGUSER. */
   #settings(): string {
     const role = this.pglite.ENV?.PGUSER;
     return [
@@ -137,13 +146,14 @@ export class SharedPglite {
       'set local statement_timeout = 0',
       'set local lock_timeout = 0',
       'set local session_replication_role = origin',
-      // Not local: notifications are sent after the transaction. PGlite reads and writes UTF-8 alone, and breaks at others.
+      // Not local, because notifications are sent after the transaction. PGlite reads and writes UTF-8 alone, and
+      // breaks with another encoding.
       'set client_encoding = utf8',
     ].join(';');
   }
 }
 
-/** A query with its values in it, because Postgres takes none if it is sent several statements. */
+/** Returns a query with its values as literals, because Postgres takes no parameters with several statements. */
 function withValues(text: string, values: readonly unknown[]): string {
   return text.replace(/"(?:[^"]|"")*"|'(?:[^']|'')*'|\$(\d+)/g, (part, number) => {
     if (number === undefined)
@@ -154,12 +164,13 @@ function withValues(text: string, values: readonly unknown[]): string {
 }
 
 function literal(text: string): string {
-  // It would end the statement. Nothing that Postgres takes has one.
+  // A NUL would end the statement, and Postgres accepts it nowhere.
   if (text.includes('\0')) throw new errors.QUERY_FAILED('invalid byte sequence for encoding "UTF8": 0x00');
   return isAscii(text) ? pg.escapeLiteral(text) : ` E'${escapeCharacters(text.replace(/'/g, "''"), 8, '\\U')}'`;
 }
 
-// Until the settings count, Postgres reads in the client_encoding that the application has set: each has the characters of ASCII.
+// True for ASCII, which is the same in every encoding. Postgres reads the query in the client_encoding that the
+// application has set, because ours counts only once the query runs.
 function isAscii(text: string): boolean {
   return !/[^\0-\x7f]/.test(text);
 }

@@ -3,13 +3,18 @@ import { errors } from '../foundation/errors.js';
 import { inTransaction, type PgliteDatabase } from './pglite-session.js';
 import { preparedSchema, readPrepared } from './prepared.js';
 
-/** Starts a PGlite in memory with the bus in it, from the prepared data directory if there is one. @throws POSTBUS_NO_PGLITE */
+/**
+ * Starts a PGlite in memory with a bus in it, from the prepared data directory if there is one.
+ *
+ * @throws POSTBUS_NO_PGLITE
+ */
 export async function startPglite(schema: string): Promise<PgliteDatabase> {
   const [{ PGlite }, tar] = await Promise.all([importPglite(), readPrepared()]);
   if (tar) {
     const pglite = new PGlite({
       loadDataDir: new Blob([tar], { type: 'application/x-tar' }),
-      // The data directory comes from a Postgres that runs. The timer that reports on a long recovery would keep the process alive.
+      // The data directory comes from a running Postgres, so PGlite recovers it at the start. This setting turns off
+      // the timer that reports a long recovery, which would keep the process alive.
       startParams: [...PGlite.defaultStartParams, '-c', 'log_startup_progress_interval=0'],
     });
     try {
@@ -18,7 +23,7 @@ export async function startPglite(schema: string): Promise<PgliteDatabase> {
       else await moveTo(pglite, schema);
       return pglite;
     } catch {
-      // This Postgres cannot read it. What else may be wrong, the other way finds out, too.
+      // This PGlite cannot use the data directory. If something else is wrong, the code below fails, too.
     }
   }
   const pglite = new PGlite();
@@ -31,7 +36,10 @@ async function moveTo(pglite: PgliteDatabase, schema: string): Promise<void> {
   await migrate((run) => inTransaction(pglite, run), schema);
 }
 
-/** Everybody can read the prepared data directory: its NOTIFY channel, its key and its incarnation. So a bus takes new ones. */
+/**
+ * Gives the bus a NOTIFY channel, a key and an incarnation of its own, because everybody can read those of the prepared
+ * data directory.
+ */
 async function renewSecrets(pglite: PgliteDatabase): Promise<void> {
   await inTransaction(pglite, async (statement) => {
     await statement(`set local search_path = ${preparedSchema}, pg_temp`);
