@@ -2,18 +2,21 @@ import { type ServerOptions as HttpOptions, ServerResponse, STATUS_CODES } from 
 import type { Socket } from 'node:net';
 import { errors } from '../foundation/errors.js';
 
-/** How long requests may take to come in, in ms. */
+/** Limits for the time in which a request arrives, in ms. */
 export interface RequestTimes {
   head: number;
-  /** From the first byte of the head to the last byte of the body. */
+  /** Ms from the first byte of the head to the last byte of the body. */
   request: number;
-  /** Node looks for requests that are late this often. */
+  /** Ms between Node's checks for requests that are late. */
   check: number;
 }
 
 export const requestTimes: RequestTimes = { head: 15_000, request: 30_000, check: 1_000 };
 
-/** How Node's server takes requests. Its own answer to one without a Host has no code: requests are looked at where hosts are. */
+/**
+ * Returns options for Node's HTTP server. A request without a Host header is let in, because Node's own answer to it
+ * has no code; createServer() refuses it.
+ */
 export function httpOptions({ head, request, check }: RequestTimes): HttpOptions {
   return {
     headersTimeout: head,
@@ -23,7 +26,7 @@ export function httpOptions({ head, request, check }: RequestTimes): HttpOptions
   };
 }
 
-/** Answers what never became a request: it is too slow, too large, or not HTTP. Then the connection is closed. */
+/** Answers a request that could not be read: it was too slow, too large, or not HTTP. Then closes the connection. */
 export function answerClientError(error: NodeJS.ErrnoException, socket: Socket): void {
   if (error.code === 'ECONNRESET' || socket.destroyed) return;
   if (socket.writable && !hasAnswerBegun(socket)) {
@@ -42,7 +45,7 @@ function toCodedError(code: string | undefined) {
   return code === 'HPE_HEADER_OVERFLOW' ? new errors.LARGE_HEAD() : new errors.BAD_REQUEST();
 }
 
-/** Whatever was written into an answer that has begun would be taken for a part of it. */
+/** True if an answer on this connection has begun: an error would be taken for a part of that answer. */
 function hasAnswerBegun(socket: Socket): boolean {
   const answer: unknown = '_httpMessage' in socket ? socket._httpMessage : undefined;
   return answer instanceof ServerResponse && answer.headersSent;

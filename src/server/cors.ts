@@ -2,7 +2,10 @@ import type { PostbusOptions } from '../fastify/index.js';
 
 type HeadersLookup = NonNullable<PostbusOptions['extraResponseHeadersLookup']>;
 
-/** Headers with which browsers let pages of these origins poll, and read the answers; `*`: of all. Polls are anonymous. */
+/**
+ * Returns a lookup of the headers with which browsers let pages of these origins (`*`: of all) poll and read the
+ * answers; undefined if there are no origins. Credentials are not allowed, so these polls are anonymous.
+ */
 export function letInPagesOf(origins: readonly string[] = []): HeadersLookup | undefined {
   if (origins.length === 0) return undefined;
   const isForAll = origins.includes('*');

@@ -14,40 +14,43 @@ import { logging } from './log.js';
 
 export interface ServerOptions {
   connectionString: string;
-  /** Where to listen, if `connectionString` is of no use for that. */
+  /** URL for the listening connection, if LISTEN does not work with `connectionString`. */
   listenConnectionString?: string | undefined;
   schema: string;
-  /** Serve the chat page, and whoever likes to publish to it. `embedded`: the database is the server's own one. */
+  /** Serve the chat page, on which everybody can publish. `embedded`: the database is the server's own one. */
   demo?: { embedded: boolean } | undefined;
-  /** Origins whose pages may poll; `*` for all. */
+  /** Origins whose pages may poll; `*` for all. Default: none. */
   corsOrigins?: readonly string[] | undefined;
   /** Hosts that requests may name besides this machine's own; `*` for all. Undefined: hosts are not checked. */
   hosts?: readonly string[] | undefined;
   limits?: Pick<PostbusOptions, 'maxActiveClients' | 'maxWaitingChannels' | 'maxChannels' | 'bodyLimit'> | undefined;
-  /** Of pino; its lines go to stderr. */
+  /** Log level of pino, which logs to stderr. */
   logLevel: string;
 }
 
-/** The standalone server, ready to listen: polls for everyone, health, and the demo where wanted. Closes its bus. */
+/**
+ * Creates the standalone server, ready to listen: anonymous polls, health checks, and the demo if wanted. Its close()
+ * closes its bus.
+ */
 export async function createServer(options: ServerOptions, times = requestTimes): Promise<FastifyInstance> {
   const { connectionString, listenConnectionString, schema } = options;
   const answerError = createErrorHandler();
   const app = Fastify({
     logger: logging(options.logLevel),
-    // For a request to come in; how long its answer takes is another matter.
+    // Limits for the time in which a request arrives, not for its answer.
     http: httpOptions(times),
     requestTimeout: times.request,
     clientErrorHandler: answerClientError,
-    // Fastify's own answer has no code: the plugin and the health check refuse requests that come during a stop.
+    // Fastify's own answer during a stop has no code, so the plugin and the health check refuse requests instead.
     return503OnClosing: false,
-    // No hook runs for a path that cannot be decoded.
+    // Fastify runs no hook for a path that cannot be decoded, so the header is set here.
     frameworkErrors: (error, request, reply) => answerError(error, request, noSniff(reply)),
-    // What is not as asked for is refused, not mended.
+    // Fastify would convert values and remove unknown keys: refuse them instead.
     ajv: { customOptions: { coerceTypes: false, removeAdditional: false } },
   });
   const bus = createBus({ connectionString, listenConnectionString, schema, logger: app.log });
   app.addHook('onClose', () => bus.close());
-  // Node would refuse an expectation that it does not know, without a code. A server may as well overlook it.
+  // Node would refuse an unknown Expect header, with an answer without a code. HTTP allows a server to ignore it.
   app.server.on('checkExpectation', (request, response) => app.server.emit('request', request, response));
   app.addHook('onRequest', ({ raw }, reply, done) => {
     noSniff(reply);
@@ -73,7 +76,10 @@ function noSniff(reply: FastifyReply): FastifyReply {
   return reply.header('x-content-type-options', 'nosniff');
 }
 
-/** What the client did wrong, it is told; what went wrong here is for the log. */
+/**
+ * Returns the error handler. An error of the client (4xx) is sent as it is; any other is logged, and the client gets
+ * POSTBUS_NOT_NOW.
+ */
 function createErrorHandler() {
   const failures = new ThrottledLogByCode<FastifyRequest>((err, count, request) =>
     request.log.error({ err, count }, 'a request failed'),

@@ -4,8 +4,8 @@ import type { Bus } from '../bus/bus.js';
 import { errors, isPostbusError } from '../foundation/errors.js';
 
 /**
- * `/health/live`: this process runs; restart it when there is no answer. `/health/ready`: messages come and go, see
- * bus.check(); send it no requests otherwise.
+ * Serves `/health/live`: this process runs; restart it if there is no answer. And `/health/ready`: messages can be
+ * published and arrive, see bus.check(); send the process no requests if that fails.
  */
 export async function health(app: FastifyInstance, { bus }: { bus: Bus }): Promise<void> {
   let failure: string | undefined;
@@ -28,7 +28,8 @@ export async function health(app: FastifyInstance, { bus }: { bus: Bus }): Promi
       return { status: 'ready' };
     } catch (err) {
       const code = isPostbusError(err) ? err.code : 'POSTBUS_NOT_NOW';
-      // Details name hosts and users: for the log, and there once, however often somebody asks.
+      // Details may name hosts and users, so they go to the log, once for each new reason, however often health is
+      // checked.
       if (code !== failure && !isStopping) request.log.warn({ err }, 'not ready');
       failure = code;
       return reply.code(503).send({ statusCode: 503, code, error: STATUS_CODES[503], message: reasons[code] ?? other });

@@ -7,18 +7,21 @@ const loopbackNames = ['localhost', '127.0.0.1', '[::1]'];
 const hostShape = /^(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:\d{0,5})?$/i;
 const maxKnown = 100;
 
-/** Whether an address to listen on can be reached from this machine alone. */
+/** True if an address to listen on can be reached from this machine alone. */
 export function isLoopback(host: string): boolean {
   const name = normalizeHost(host.includes(':') ? `[${host}]` : host) ?? '';
-  // The last one is 127.0.0.0/8 in IPv6.
+  // The last test is for 127.0.0.0/8 as IPv6 addresses.
   return loopbackNames.includes(name) || (isIPv4(name) && name.startsWith('127.')) || name.startsWith('[::ffff:7f');
 }
 
-/** How a host is compared: without its port and a last dot, in lower case; undefined if it is none. */
+/**
+ * Returns a host in the form in which hosts are compared: without port and final dot, in lower case. Undefined if it is
+ * no host.
+ */
 export function normalizeHost(host: string): string | undefined {
   if (!hostShape.test(host)) return undefined;
   try {
-    // Addresses of IPv6 have many spellings.
+    // An IPv6 address has many spellings; URL gives one of them.
     return new URL(`http://${host}`).hostname.replace(/\.$/, '');
   } catch {
     return undefined;
@@ -26,15 +29,15 @@ export function normalizeHost(host: string): string | undefined {
 }
 
 /**
- * Refuses requests for other hosts than this machine's own names and those given; `*` lets all in. A page of another site
- * can make its own name lead to 127.0.0.1 (DNS rebinding): its requests arrive from this machine then, and the browser
- * takes the server for a part of that site. The name is all that tells them apart. X-Forwarded-Host is not looked at,
- * because a page may set it.
+ * Refuses requests for hosts other than this machine's own names and `hosts`; `*` allows all. Reason: DNS rebinding. A
+ * page of another site can make its own name resolve to 127.0.0.1; its requests then come from this machine, and the
+ * browser takes this server for a part of that site. Only the name of the host tells them apart. X-Forwarded-Host does
+ * not count, because a page can set it.
  */
 export function checkHosts(app: FastifyInstance, hosts: readonly string[]): void {
   if (hosts.includes('*')) return;
   const allowed = new Set([...loopbackNames, ...hosts].map(normalizeHost));
-  /** Host headers that passed: clients send the same one again and again. */
+  /** Host headers that were allowed: clients send the same one again and again. */
   const known = new Set<string>();
   const isAllowed = (host: string) => {
     if (known.has(host)) return true;
@@ -49,7 +52,10 @@ export function checkHosts(app: FastifyInstance, hosts: readonly string[]): void
   });
 }
 
-/** All hosts that a request names: each Host header, '' if there is none, and the host of a target such as http://host/path. */
+/**
+ * Returns all hosts that a request names: each Host header ('' if there is none), and the host of a target such as
+ * http://host/path.
+ */
 function hostsOf({ rawHeaders, url = '' }: IncomingMessage): string[] {
   const hosts: string[] = [];
   for (let i = 0; i < rawHeaders.length; i += 2) {

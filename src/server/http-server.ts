@@ -6,16 +6,16 @@ import { createServer, type ServerOptions } from './create-server.js';
 
 export interface Address {
   host: string;
-  /** 0: a free one. */
+  /** The port; 0 for a free one. */
   port: number;
 }
 
-/** Answers that slow readers have not taken by then are cut off. */
+/** Ms after which a stop cuts off answers that slow readers have not taken. */
 const readerPatienceMs = 3_000;
-/** A server that does not hear of messages by then serves what it can. */
+/** Ms to wait for the bus to connect. After that, the server starts without it, and serves what it can. */
 const connectPatienceMs = 2_000;
 
-/** The server in this process. */
+/** An HTTP server in this process. */
 export class HttpServer {
   #app: FastifyInstance | undefined;
 
@@ -24,7 +24,7 @@ export class HttpServer {
     private readonly address: Address,
   ) {}
 
-  /** Resolves to the port on which it listens. */
+  /** Starts the server. Resolves to the port on which it listens. @throws POSTBUS_CANNOT_LISTEN */
   async start(): Promise<number> {
     const { host, port } = this.address;
     this.#app = await createServer(this.options);
@@ -48,7 +48,9 @@ export class HttpServer {
   }
 }
 
-/** As a rule it takes milliseconds, and spares the first to ask for its health a 503. */
+/**
+ * Waits until the bus is connected, usually some milliseconds, so that the first health check is not answered with 503.
+ */
 async function waitUntilConnected(bus: Bus): Promise<void> {
   if (bus.isConnected) return;
   await once(bus.events, 'connected', { signal: AbortSignal.timeout(connectPatienceMs) }).catch(() => {});

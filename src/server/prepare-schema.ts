@@ -8,9 +8,9 @@ import type { StopSignals } from './processes/stop-signals.js';
 export interface PrepareOptions {
   connectionString: string;
   schema: string;
-  /** false: the schema is somebody else's to migrate; it only has to be there, and to be what this version needs. */
+  /** False: somebody else migrates the schema; it is only checked that it has what this version needs. */
   migrates: boolean;
-  /** Ms from now within which a database that is not there yet may come up. */
+  /** Ms to wait for a database that is not there yet. */
   waitMs: number;
   log: FastifyBaseLogger;
   signals: StopSignals;
@@ -20,9 +20,9 @@ const minPauseMs = 250;
 const maxPauseMs = 2_000;
 
 /**
- * Migrates the schema, or checks it. Waits for a database that is late: it does not answer yet, or lets nobody in yet. Without
- * migrating, a schema that is not there or too old is late, too: another process is about to migrate it. Every other failure is
- * one at once. Resolves early when a stop is requested.
+ * Migrates the schema, or checks it. Waits if the database does not answer yet, or does not accept connections yet. If
+ * the schema is only checked, also waits while it is missing or too old, because another process may be about to
+ * migrate it. Rejects at once with any other error. Resolves early if a stop is requested.
  */
 export async function prepareSchema(options: PrepareOptions): Promise<void> {
   const { connectionString, schema, migrates, waitMs, log, signals } = options;
@@ -59,7 +59,7 @@ function isLate(error: unknown, migrates: boolean): boolean {
   );
 }
 
-/** A server that is there: without TLS, or with a certificate that is not trusted. No time mends that. */
+/** True if the server has answered, but has no TLS, or a certificate that is not trusted: waiting does not help. */
 function isRefusedByTls(cause: unknown): boolean {
   if (!(cause instanceof Error)) return false;
   const code = 'code' in cause ? String(cause.code) : '';

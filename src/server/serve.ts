@@ -9,28 +9,34 @@ import { listenForStopSignals } from './processes/stop-signals.js';
 import { Workers } from './workers.js';
 
 export interface ServeOptions {
-  /** Without it, a Postgres of the server's own, whose data stay in `.postbus/`. */
+  /** URL of the database. Undefined: the server runs a Postgres of its own, with its data in `.postbus/`. */
   databaseUrl: string | undefined;
-  /** Where to listen, if `databaseUrl` is of no use for that. */
+  /** URL for the listening connection, if LISTEN does not work with `databaseUrl`. */
   listenDatabaseUrl: string | undefined;
   schema: string;
-  /** false: the schema is only checked. */
+  /** False: the schema is only checked, not migrated. */
   migrates: boolean;
-  /** Seconds for which a database that is not there yet is waited for. */
+  /** Seconds to wait for a database that is not there yet. */
   waitForDatabase: number;
   demo: boolean;
   corsOrigins: readonly string[];
-  /** Hosts that requests may name; undefined: by default, only those of this machine if it listens on loopback. */
+  /**
+   * Hosts that requests may name. Undefined: only those of this machine if the server listens on loopback, otherwise
+   * all.
+   */
   hosts: readonly string[] | undefined;
   host: string;
   port: number;
   limits: ServerOptions['limits'];
   logLevel: string;
-  /** Processes that serve; 1: this one. */
+  /** Number of processes that serve; 1 for this process alone. */
   workers: number;
 }
 
-/** Runs the server until a signal stops it. Rejects when it cannot start, or its Postgres has ended; then nothing is left. */
+/**
+ * Runs the server until a signal stops it. Rejects if it cannot start, or if its own Postgres ends; then everything
+ * that it has started is stopped.
+ */
 export async function serve(options: ServeOptions): Promise<void> {
   const { databaseUrl, listenDatabaseUrl, schema, demo, corsOrigins, hosts, host, port, limits, logLevel, workers } =
     options;
@@ -68,7 +74,7 @@ export async function serve(options: ServeOptions): Promise<void> {
         ? new HttpServer(serverOptions, { host, port })
         : new Workers({ options: serverOptions, address: { host, port } }, workers);
     undo.push(() => server.close());
-    // Workers may keep one waiting: a stop does not.
+    // A stop does not wait for workers that take long to start.
     const listening = await Promise.race([server.start(), signals.requested]);
     if (listening === undefined) return;
     process.stdout.write(`postbus listens on http://${authority({ host, port: listening })}/\n`);
@@ -82,7 +88,7 @@ export async function serve(options: ServeOptions): Promise<void> {
 
 interface ServedDatabase {
   url: string;
-  /** Resolves when it has ended, for whatever reason. */
+  /** Resolves when the server's own Postgres has ended, for whatever reason. */
   gone: Promise<void>;
   stop: () => Promise<void>;
 }

@@ -1,4 +1,4 @@
-// One of the processes that Workers starts.
+// Main module of a worker process, which Workers starts.
 import cluster from 'node:cluster';
 import { HttpServer } from './http-server.js';
 import { createLogger, logWhatNodePrints } from './log.js';
@@ -20,7 +20,7 @@ try {
 } finally {
   signals.stopping();
   await server.close();
-  // Nothing else keeps the process alive.
+  // Only the channel to the primary still keeps this process alive.
   cluster.worker?.disconnect();
 }
 

@@ -6,13 +6,13 @@ import type { ServerOptions } from './create-server.js';
 import type { Address } from './http-server.js';
 import { createLogger } from './log.js';
 
-/** What a worker is to do; it finds it in its environment. */
+/** The task of a worker, which it reads from its environment. */
 export interface WorkerTask {
   options: ServerOptions;
   address: Address;
 }
 
-/** A worker's first word: where it listens, or why it does not. */
+/** The first message of a worker: the port on which it listens, or the error that keeps it from listening. */
 export type WorkerReport = { port: number } | { code: string | undefined; message: string; stack: string | undefined };
 
 export const taskVariable = 'postbus_worker';
@@ -24,14 +24,14 @@ interface Child {
   since: number;
 }
 
-// A worker that has lived for so long is replaced soon, others after a pause that doubles with each.
+// A worker that ends after `steadyMs` is replaced after the shortest pause. Otherwise the pause doubles each time.
 const steadyMs = 60_000;
 const minPauseMs = 250;
 const maxPauseMs = 10_000;
 
 /**
- * Processes that serve one address: this one takes connections and passes them on, to each in turn. A worker is a node
- * like any other; they know nothing of each other.
+ * Processes that serve one address. The primary (this process) accepts connections and passes them on, to each worker
+ * in turn. A worker is a node like any other; workers know nothing of each other.
  */
 export class Workers {
   readonly #closing = new AbortController();
@@ -44,10 +44,10 @@ export class Workers {
     this.#log = createLogger(task.options.logLevel);
   }
 
-  /** Resolves to the port, when all listen. Whether it can be served at all, the first one finds out. */
+  /** Starts the workers. Resolves to the port once all of them listen. Rejects if the first one cannot listen. */
   async start(): Promise<number> {
     cluster.setupPrimary({ exec: fileURLToPath(new URL('./worker.js', import.meta.url)), args: [] });
-    // The others ask for the same address, a free port too, and so share what the first one got.
+    // The other workers ask for the same address, even if its port is 0, and so share the port of the first one.
     const first = this.#fork();
     const port = await first.listening;
     void this.#keepUp(first, () => {});
@@ -59,7 +59,7 @@ export class Workers {
     return port;
   }
 
-  /** Ends all, each as a server of its own would. */
+  /** Stops all workers, each in the way of a single server. Resolves once they have ended. */
   async close(): Promise<void> {
     this.#closing.abort();
     const ends = Object.values(cluster.workers ?? {}).map(async (worker) => {
@@ -88,7 +88,7 @@ export class Workers {
     return { worker, listening, ended, since: performance.now() };
   }
 
-  /** Puts another worker in the place of one that ends. */
+  /** Replaces a worker each time that it ends, until close(). Calls `onListening` when one listens. */
   async #keepUp(child: Child, onListening: () => void): Promise<void> {
     const { signal } = this.#closing;
     for (let pause = minPauseMs; ; pause = Math.min(2 * pause, maxPauseMs)) {

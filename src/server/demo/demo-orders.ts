@@ -1,20 +1,24 @@
 import pg from 'pg';
 
-/** A table of the demo whose changes appear on the page: `demo_orders`, wherever the role's tables are made. */
+/**
+ * The table `demo_orders`, whose changes appear on the page of the demo. It is in the schema in which the role creates
+ * tables by default.
+ */
 export class DemoOrders {
   readonly #pool: pg.Pool;
   readonly #bus: string;
 
   constructor(connectionString: string, schema: string) {
     this.#pool = new pg.Pool({ connectionString, application_name: 'postbus demo', max: 2, allowExitOnIdle: true });
-    // The next query finds out.
+    // A broken idle connection needs no report: the next query gets a new one, or fails.
     this.#pool.on('error', () => {});
     this.#bus = pg.escapeIdentifier(schema);
   }
 
   /**
-   * Makes the table unless it is there, and has its changes published. Other servers may be at it as well: the lock of the
-   * table keeps them apart, which, unlike an advisory lock, only roles with rights to it can take. One transaction.
+   * Creates the table unless it exists, and has its changes published, in one transaction. Other servers may do the
+   * same at this time: the lock of the table keeps them apart. Unlike an advisory lock, only roles with rights to the
+   * table can take it.
    */
   async prepare(): Promise<void> {
     await this.#pool.query(`
@@ -35,7 +39,7 @@ export class DemoOrders {
         select item from unnest('{Paper,Pencils,Ink}'::text[]) item where not exists (select from demo_orders)`);
   }
 
-  /** The first rows, and the id of the last change that they show: from there on, the bus tells. */
+  /** Resolves to the first 100 rows, and the id of the last change that they show: later changes come over the bus. */
   async read(): Promise<{ lastId: number; orders: object[] }> {
     const { rows } = await this.#pool.query<{ lastId: string; orders: object[] }>(
       `select ${this.#bus}.last_id('/demo/orders') as "lastId", coalesce(jsonb_agg(o order by o.id), '[]') as orders

@@ -9,11 +9,11 @@ interface DemoOptions {
   bus: Bus;
   connectionString: string;
   schema: string;
-  /** Whether the database is the server's own one, of its folder. */
+  /** True if the database is the server's own one. */
   embedded: boolean;
 }
 
-// src/server/ and dist/server/ lie equally deep.
+// This path holds for src/ and dist/, which are equally deep.
 const folder = new URL('../../../demo/', import.meta.url);
 const client = createRequire(import.meta.url).resolve('message-bus-client/assets/message-bus.js');
 const javascript = 'text/javascript; charset=utf-8';
@@ -36,7 +36,7 @@ const chatMessage = {
   },
 };
 
-/** A chat and a table on `/`. Files are served by these routes alone; no path of a request names one. */
+/** Serves a page with a chat and a table on `/`. Only these routes serve files; no path in a request names a file. */
 export async function demo(
   app: FastifyInstance,
   { bus, connectionString, schema, embedded }: DemoOptions,
@@ -65,7 +65,7 @@ export async function demo(
 
   const orders = new DemoOrders(connectionString, schema);
   app.addHook('onReady', async () => {
-    // A role that may not make tables has a chat all the same.
+    // If the role may not create tables, the chat still works.
     await orders.prepare().catch((error) => app.log.warn({ err: error }, 'the demo has no table demo_orders'));
   });
   app.addHook('onClose', () => orders.close());

@@ -1,9 +1,9 @@
 import pg from 'pg';
 
-// Command lines for a POSIX shell, as a person would write them where that is right.
+// Command lines for a POSIX shell. Names that need no quotes have none, as a person would write them.
 const plainName = /^[a-z_][a-z0-9_]*$/;
 
-/** `database`: an expansion of the shell, so that the line shows no password. */
+/** `database`: a shell expansion such as `$DATABASE_URL`, so that the line shows no password. */
 export function psqlCommand(database: string, schema: string): string {
   const name = plainName.test(schema) ? schema : pg.escapeIdentifier(schema);
   const sql = `select ${name}.publish('/chat', '{"from": "psql", "text": "hello"}')`;

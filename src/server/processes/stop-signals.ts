@@ -1,22 +1,25 @@
 import cluster from 'node:cluster';
 import { onParentGone } from './parent-watch.js';
 
-/** How long a stop may take. */
+/** Ms that a stop may take. */
 const stopTimeoutMs = 10_000;
-/** A Ctrl-C reaches this process from the terminal, and once more from npm where that started it. */
+/**
+ * Ms in which a second signal counts as the first one: a Ctrl-C comes from the terminal, and once more from npm if that
+ * started this process.
+ */
 const echoMs = 500;
 
-/** Someone wants this process to stop. */
+/** Tells whether somebody wants this process to stop. */
 export interface StopSignals {
   readonly requested: Promise<void>;
   readonly isRequested: boolean;
-  /** From now on the process ends by itself soon, or by force. */
+  /** Call this when a stop begins: if it takes more than 10 s, the process exits. */
   stopping(): void;
 }
 
 /**
- * The first SIGINT or SIGTERM asks for a stop, and so does the end of the shell in between if npm has started this process. A
- * later signal, or a stop that takes too long, is the end.
+ * Listens for stop signals. The first SIGINT or SIGTERM asks for a stop; if npm has started this process, so does the
+ * end of the shell in between. A later signal, or a stop that takes too long, ends the process at once, with code 1.
  */
 export function listenForStopSignals(): StopSignals {
   let requestedAt: number | undefined;
@@ -38,7 +41,7 @@ export function listenForStopSignals(): StopSignals {
   };
   process.on('SIGINT', onSignal);
   process.on('SIGTERM', onSignal);
-  // A cluster's primary ends its workers itself.
+  // In a cluster, the primary stops its workers.
   if (cluster.isPrimary) {
     onParentGone(() => {
       if (requestedAt === undefined) onSignal();
