@@ -1,28 +1,28 @@
 import { type ParseArgsConfig, parseArgs } from 'node:util';
 
 export interface Option {
-  /** What the value is, as the help calls it; without it the option has none. */
+  /** Name of the value in the help; undefined if the option has no value. */
   value?: string;
   help: string;
 }
 
 export interface Command {
   name: string;
-  /** What follows the name, such as `<channel> <json>`. */
+  /** The operands in the help, such as `<channel> <json>`. */
   operands: string;
-  /** One line for the list of commands. */
+  /** One line about the command, for the list of commands. */
   summary: string;
-  /** What more there is to say; lines of at most 100 characters. */
+  /** More about the command, in lines of at most 100 characters. */
   details: string;
   options: Record<string, Option>;
-  /** Imports what it needs by itself: nobody waits for a server to be loaded to read the help. */
+  /** Runs the command. It imports its modules itself, so that printing the help does not load a server. */
   run(args: Arguments): Promise<void>;
 }
 
-/** The command line cannot be understood as it is. */
+/** Thrown if the command line makes no sense. */
 export class UsageError extends Error {}
 
-/** The command has failed and has said why on stderr, in its own format. */
+/** Thrown if the command has failed and has already written the reason to stderr, in its own format. */
 export class ToldError extends Error {}
 
 export const databaseOptions: Record<string, Option> = {
@@ -39,10 +39,10 @@ export const listenOption: Record<string, Option> = {
 
 const helpOption: Record<string, Option> = { help: { help: 'print this' } };
 
-// Of an int in SQL.
+// Largest value of an int in SQL.
 const maxInteger = 2_147_483_647;
 
-/** The options and operands of one call, each checked when it is asked for. */
+/** The options and operands of one call. Each is checked when it is read. */
 export class Arguments {
   readonly operands: readonly string[];
   readonly #values: Record<string, unknown>;
@@ -83,7 +83,9 @@ export class Arguments {
     return text === undefined ? undefined : toInteger(text, `--${name}`, least, most);
   }
 
-  /** An option, or else the environment variable of its name: `--max-channels`, MAX_CHANNELS. */
+  /**
+   * Returns the value of an option, or else of the environment variable with its name: `--max-channels`, MAX_CHANNELS.
+   */
   integerOrVariable(name: string, least: number, most = maxInteger): number | undefined {
     const variable = name.toUpperCase().replaceAll('-', '_');
     const value = environment(variable);
@@ -92,7 +94,10 @@ export class Arguments {
     );
   }
 
-  /** A flag, or else the environment variable of its name, set to 1 or true: `--no-migrate`, NO_MIGRATE. */
+  /**
+   * Returns true if a flag is given, or the environment variable with its name is 1 or true: `--no-migrate`,
+   * NO_MIGRATE.
+   */
   flagOrVariable(name: string): boolean {
     const variable = name.toUpperCase().replaceAll('-', '_');
     const value = environment(variable) ?? 'false';
@@ -125,7 +130,7 @@ export function toInteger(text: string, what: string, least: number, most: numbe
   return number;
 }
 
-/** An environment variable; set to nothing, it counts as not set. */
+/** Returns an environment variable; undefined if it is empty. */
 export function environment(name: string): string | undefined {
   return process.env[name] || undefined;
 }
@@ -138,7 +143,7 @@ export function helpFor(command: Command): string {
   return [usage, '', `${command.summary}.`, command.details, 'Options:', ...columns(rows)].join('\n');
 }
 
-/** Lines of two columns, the second one aligned. */
+/** Returns lines of two columns, the second one aligned. */
 export function columns(rows: [string, string][]): string[] {
   const width = Math.max(...rows.map(([left]) => left.length));
   return rows.map(([left, right]) => `  ${left.padEnd(width)}  ${right}`);

@@ -43,7 +43,7 @@ postbus serve runs in this folder.
   },
 };
 
-/** By SQL, and not through a bus: what JSON.parse makes of large numbers is not what was written. */
+/** Publishes by SQL and not by a bus, because JSON.parse would change large numbers in the data. */
 async function publish(args: Arguments, values: unknown[]): Promise<number | undefined> {
   return withDatabase(await findDatabaseUrl(args), args.schema, async (database) => {
     const rows = await database.query<{ id: number }>(

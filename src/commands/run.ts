@@ -19,7 +19,7 @@ const commands: Command[] = [
   rotateKeyCommand,
 ];
 
-/** Runs a command line and resolves to its exit code: 0, 1 for a failure, 2 for a command line that makes no sense. */
+/** Runs a command line. Resolves to its exit code: 0; 1 if the command fails; 2 if the command line makes no sense. */
 export async function run([name, ...rest]: string[]): Promise<number> {
   if (name === '--help' || name === 'help') return print(help());
   if (name === '--version') return print(await version());
@@ -39,7 +39,7 @@ export async function run([name, ...rest]: string[]): Promise<number> {
   }
 }
 
-/** Coded errors speak for themselves; of others, the place matters too. */
+/** Returns the message of an error; of one without a code, also the stack. */
 function tell(error: unknown): string {
   if (isPostbusError(error)) return `postbus: ${error.message} (${error.code})`;
   return `postbus: ${error instanceof Error ? error.stack : error}`;

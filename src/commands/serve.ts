@@ -83,14 +83,18 @@ CORS_ORIGINS, HOSTS, MAX_ACTIVE_CLIENTS, MAX_WAITING_CHANNELS, MAX_CHANNELS, BOD
   },
 };
 
-/** A name or an address, as in the Host header, but without a port. */
+/** Checks a host: a name or an address, as in the Host header but without a port. @throws UsageError */
 function checkHost(host: string): string {
   const bracketed = host.includes(':') && !host.startsWith('[') ? `[${host}]` : host;
   if (host === '*' || (normalizeHost(bracketed) !== undefined && !/:\d*$/.test(bracketed))) return bracketed;
   throw new UsageError(`a host looks like example.org or 192.168.1.7, not ${host}`);
 }
 
-/** As browsers name it: with a slash at its end, it would be none. */
+/**
+ * Checks an origin. It must look as browsers send it: with a slash at its end, it would match none.
+ *
+ * @throws UsageError
+ */
 function checkOrigin(origin: string): string {
   if (origin === '*' || (URL.canParse(origin) && new URL(origin).origin === origin)) return origin;
   throw new UsageError(`an origin looks like https://example.org, not ${origin}`);

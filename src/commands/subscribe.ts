@@ -56,7 +56,7 @@ function log(details: object, message: string): void {
   process.stderr.write(`postbus: ${message}${reason}\n`);
 }
 
-/** As slow as its reader: the next message waits. */
+/** Prints a message. Waits until its reader has room, so that the next message waits, too. */
 async function print(message: Message): Promise<void> {
   const { globalId, messageId, channel, siteId, data, userIds, groupIds, clientIds } = message;
   const line = JSON.stringify({

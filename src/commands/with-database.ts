@@ -1,6 +1,6 @@
 import type { Database } from '../database/database.js';
 
-/** Works with a database, and closes it whatever comes of that. */
+/** Runs `work` with a database, and closes the database at the end, whether `work` resolves or rejects. */
 export async function withDatabase<Result>(
   connectionString: string,
   schema: string,
