@@ -105,7 +105,10 @@ export interface Bus<Channels extends object = Record<string, unknown>> {
    */
   registerClientMessageFilter<Data = unknown>(prefix: string, filter: ClientMessageFilter<Data>): void;
 
-  /** Resolves to the messages of a channel after a message id, oldest first. */
+  /**
+   * Resolves to the messages of a channel with message ids above `lastId` (default: 0, all that can be read), oldest
+   * first.
+   */
   backlog<const Channel extends string, Data extends DataOf<Channels, Channel>>(
     channel: Channel,
     lastId?: number,
@@ -113,7 +116,10 @@ export interface Bus<Channels extends object = Record<string, unknown>> {
   ): Promise<Message<NoInfer<Data>>[]>;
   backlog<Data>(channel: string, lastId?: number, options?: SiteOptions): Promise<Message<NoInfer<Data>>[]>;
 
-  /** Resolves to the messages of all channels and sites after a global id, oldest first. */
+  /**
+   * Resolves to the messages of all channels and sites with global ids above `lastGlobalId` (default: 0, all that can
+   * be read), oldest first.
+   */
   globalBacklog<Data = unknown>(lastGlobalId?: number): Promise<Message<Data>[]>;
 
   /** Resolves to the message id of the last message of a channel; 0 if nothing was ever published to it. */
@@ -146,7 +152,10 @@ export interface Bus<Channels extends object = Record<string, unknown>> {
   /** Deletes all messages of the bus. Ids go on from where they were. */
   expireAllBacklogs(): Promise<void>;
 
-  /** Deletes all messages of the bus, as between two tests. Connected clients go on. */
+  /**
+   * Does the same as expireAllBacklogs(), for use between two tests. Connected clients go on, and miss nothing that is
+   * published later.
+   */
   reset(): Promise<void>;
 
   /**

@@ -40,7 +40,10 @@ export interface Diagnostics {
   /** The channels that polls and subscriptions of this process wait for. */
   channels: {
     followed: number;
-    /** Number of polls and subscriptions, each counted once for every channel that it waits for. */
+    /**
+     * Number of polls and subscriptions, each counted once for every channel that it waits for; those for all channels
+     * count once.
+     */
     waiting: number;
     /** The channels with the most waiting readers. */
     busiest: { siteId: string | null; channel: string; lastId: number | null; waiting: number }[];
@@ -51,7 +54,7 @@ export interface Diagnostics {
         lastGlobalId: number;
         channels: number;
         settings: Settings;
-        /** Messages are counted up to 10000. */
+        /** The 20 channels with the largest backlogs. Of each channel, only the last 10000 messages are counted. */
         largest: { siteId: string | null; channel: string; lastId: number; messages: number }[];
       }
     | { error: string };

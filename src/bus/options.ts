@@ -41,21 +41,26 @@ export interface OffOptions {
 
 /** Bus-wide settings. A setting that is left out stays as it is. */
 export interface Settings {
-  /** Number of publishes to a channel after which its surplus rows are deleted. */
+  /** Number of publishes to a channel after which its surplus rows are deleted. At first: 100. */
   clearEvery?: number | undefined;
+  /** Number of messages that each channel keeps. At first: 1000. */
   maxBacklogSize?: number | undefined;
+  /** Number of messages of the whole bus that the global backlog keeps. At first: 2000. */
   maxGlobalBacklogSize?: number | undefined;
-  /** Seconds for which a message can be read. */
+  /** Seconds for which a message can be read. At first: 604800, which is 7 days. */
   maxBacklogAge?: number | undefined;
-  /** Bytes that the data of a message may have as JSON text, from 1 to 67108864 (64 MiB). */
+  /** Bytes that the data of a message may have as JSON text, from 1 to 67108864 (64 MiB). At first: 1048576 (1 MiB). */
   maxDataSize?: number | undefined;
-  /** The largest `maxBacklogSize` that a publish may ask for; not below the bus-wide one. */
+  /** The largest `maxBacklogSize` that a publish may ask for; not below the bus-wide one. At first: 100000. */
   backlogSizeCap?: number | undefined;
-  /** The largest `maxBacklogAge` that a publish may ask for, in seconds; not below the bus-wide one. */
+  /**
+   * The largest `maxBacklogAge` that a publish may ask for, in seconds; not below the bus-wide one. At first: 31536000,
+   * a year.
+   */
   backlogAgeCap?: number | undefined;
   /**
-   * True: nodes publish the messages queued by publish_later(). False: the commit of the transaction that queued them
-   * does.
+   * True: nodes publish the messages queued by publish_later(). False, as at first: the commit of the transaction that
+   * queued them does.
    */
   relay?: boolean | undefined;
 }

@@ -22,7 +22,11 @@ interface SchemaIssue {
 export class Schemas {
   readonly #schemas: { pattern: string; shape: RegExp; schema: DataSchema }[];
 
-  /** @throws POSTBUS_BAD_OPTION */
+  /**
+   * `schemas`: a Standard Schema by channel or pattern.
+   *
+   * @throws POSTBUS_BAD_OPTION if one is no schema, or no pattern
+   */
   constructor(schemas: Readonly<Record<string, DataSchema>>) {
     // The entries of a Map or a list would be ignored.
     if (Object.prototype.toString.call(schemas) !== '[object Object]')

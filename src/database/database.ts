@@ -32,6 +32,7 @@ export class Database {
     }
   }
 
+  /** Sends a statement once, with `queryTimeout` ms for the answer. Resolves to its rows. @throws a coded error */
   async query<Row extends pg.QueryResultRow>(text: string, values: unknown[] = []): Promise<Row[]> {
     return this.#query<Row>({ text, values, timeout: this.queryTimeout, isRepeatable: false });
   }

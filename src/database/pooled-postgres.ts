@@ -87,7 +87,7 @@ export class PooledPostgres implements Postgres {
         application_name: 'postbus',
         connectionTimeoutMillis: 10_000,
         keepAlive: true,
-        // An idle connection that breaks tells nobody but the pool, and is replaced by it.
+        // Idle connections do not keep the process alive. If one breaks, only the pool learns of it, and replaces it.
         allowExitOnIdle: true,
         stream: () => this.#newSocket(),
       });

@@ -9,7 +9,9 @@ type MaybePromise<T> = T | Promise<T>;
 
 /** The answer that onError gives instead of the standard answer. */
 export interface ErrorReply {
+  /** HTTP status, from 200 to 599. */
   statusCode: number;
+  /** Headers of the answer, besides those of the plugin. */
   headers?: Record<string, string> | undefined;
   /** A string is sent as it is, anything else as JSON. */
   body?: unknown;
@@ -17,9 +19,11 @@ export interface ErrorReply {
 
 /** A client whose poll waits, as onConnect and onDisconnect get it. */
 export interface ConnectedClient {
+  /** The id that the client has chosen. */
   clientId: string;
   /** The user that userIdLookup found; null for nobody. */
   userId: string | null;
+  /** The groups that groupIdsLookup found; empty for none. */
   groupIds: readonly string[];
   /** The site that siteIdLookup found; null for none. */
   siteId: string | null;
@@ -41,7 +45,9 @@ export interface PostbusOptions {
    * poll fails with POSTBUS_LOOKUP_FAILED, like with the other lookups.
    */
   userIdLookup?: ((request: FastifyRequest) => MaybePromise<Id | null | undefined>) | undefined;
+  /** Returns the ids of the groups that a request's user belongs to; null or undefined for none. May be async. */
   groupIdsLookup?: ((request: FastifyRequest) => MaybePromise<readonly Id[] | null | undefined>) | undefined;
+  /** Returns the site that a request may see; null or undefined for none. May be async. */
   siteIdLookup?: ((request: FastifyRequest) => MaybePromise<string | null | undefined>) | undefined;
   /**
    * Returns true if a request may see `{prefix}/message-bus/_diagnostics`. Without this lookup nobody may. May be

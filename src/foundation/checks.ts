@@ -15,10 +15,12 @@ export type Id = string | number | bigint;
 const channelShape = /^(?!\/?__)\P{Cc}{1,255}$/u;
 const siteShape = /^\P{Cc}{1,255}$/u;
 
+/** True for the name of a channel: 1 to 255 characters, no control characters, not reserved for the bus. */
 export function isChannel(channel: unknown): channel is string {
   return typeof channel === 'string' && channelShape.test(channel) && isWellFormed(channel);
 }
 
+/** Returns the name of a channel. @throws POSTBUS_BAD_CHANNEL */
 export function checkChannel(channel: unknown, argument = 'channel'): string {
   if (!isChannel(channel)) throw new errors.BAD_CHANNEL(argument, show(channel));
   return channel;
@@ -29,6 +31,7 @@ export function isGlobal(channel: string): boolean {
   return channel.startsWith('/global/');
 }
 
+/** Returns a site; undefined for none. @throws POSTBUS_BAD_SITE */
 export function checkSite(siteId: unknown, argument = 'siteId'): string | undefined {
   if (siteId === undefined || siteId === null) return undefined;
   if (typeof siteId !== 'string' || !siteShape.test(siteId) || !isWellFormed(siteId))
@@ -67,6 +70,7 @@ function isExact(id: unknown): boolean {
   return typeof id === 'bigint' || (typeof id === 'number' && Number.isSafeInteger(id) && !Object.is(id, -0));
 }
 
+/** Returns a whole number from 1 to `max`; undefined if it was not given. @throws POSTBUS_BAD_LIMIT */
 export function checkLimit(value: unknown, argument: string, max = 2_147_483_647): number | undefined {
   if (value === undefined || value === null) return undefined;
   if (typeof value !== 'number' || !Number.isInteger(value) || value < 1 || value > max) {
@@ -75,6 +79,7 @@ export function checkLimit(value: unknown, argument: string, max = 2_147_483_647
   return value;
 }
 
+/** Returns true or false; undefined if it was not given. @throws POSTBUS_BAD_OPTION */
 export function checkFlag(value: unknown, argument: string): boolean | undefined {
   if (value === undefined || value === null) return undefined;
   if (typeof value !== 'boolean') throw new errors.BAD_OPTION(argument, 'must be true or false');

@@ -263,6 +263,7 @@ export interface PostbusError extends Error {
   statusCode?: number;
 }
 
+/** True for an error of postbus, even of another installed copy of the package. */
 export function isPostbusError(error: unknown): error is PostbusError {
   return error instanceof Error && 'code' in error && String(error.code).startsWith('POSTBUS_');
 }

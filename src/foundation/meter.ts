@@ -12,12 +12,14 @@ export class Meter {
     this.#now = this.#start;
   }
 
+  /** Counts `count` events that happen now. */
   mark(count = 1): void {
     this.#forward();
     this.#total += count;
     this.#seconds[this.#now % windowSeconds] = (this.#seconds[this.#now % windowSeconds] ?? 0) + count;
   }
 
+  /** Returns the total, and the events per second over the last 60 s, or since the start if that is shorter. */
   read(): { total: number; perSecond: number } {
     this.#forward();
     const seconds = Math.min(windowSeconds, this.#now - this.#start + 1);

@@ -43,14 +43,14 @@ export type NoticeTrace =
   /** `forged`: not signed with the key of this bus; `malformed`: signed, but not understood. */
   | { event: 'ignored'; reason: 'forged' | 'malformed' };
 
-/** On `postbus:read`: messages that were read after an id, from the tables or from memory. */
+/** On `postbus:read`: the messages with ids above `after` that were read, from the tables or from memory. */
 export type ReadTrace = Where &
   (
     | { event: 'read'; from: 'tables' | 'memory'; after: number; upTo: number; messageIds: number[] }
     | { event: 'failed'; after: number; error: unknown }
   );
 
-/** Who messages are delivered to. */
+/** The reader that messages are delivered to. */
 export type TracedReader =
   | { kind: 'poll' | 'stream'; clientId: string; userId: string | null }
   /** A callback of bus.subscribe(). */

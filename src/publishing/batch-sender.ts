@@ -60,6 +60,10 @@ export class BatchSender {
     for (const batch of this.#underWay) for (const entry of batch) entry.reject(error);
   }
 
+  /**
+   * Publishes a batch; resolves to its message ids. Repeats deadlocks and serialization failures, up to 15 times in
+   * all.
+   */
   async #query(batch: readonly Entry[]): Promise<number[]> {
     const values = [`[${batch.map((entry) => entry.json).join(',')}]`];
     this.#underWay.add(batch);

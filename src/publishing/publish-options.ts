@@ -10,6 +10,7 @@ export interface SiteOptions {
 export interface PublishOptions extends SiteOptions {
   /** Only these users, and the members of `groupIds`, get the message. Default: everyone. */
   userIds?: readonly Id[] | undefined;
+  /** Only the members of these groups, and `userIds`, get the message. Default: everyone. */
   groupIds?: readonly Id[] | undefined;
   /**
    * Only these clients get the message, and of them only those that `userIds` and `groupIds` allow. Default: all
@@ -29,7 +30,9 @@ export interface PublishOptions extends SiteOptions {
 
 /** A message of publishMany(). */
 export interface ManyMessage<Data = unknown> extends Omit<PublishOptions, 'client'> {
+  /** The channel to publish to. */
   channel: string;
+  /** The data of the message: anything that JSON, or the codec of the bus, can carry. */
   data: Data;
 }
 

@@ -7,7 +7,7 @@ import type { Publication } from './publication.js';
 
 /** Runs statements in a transaction of the caller's: a client of `pg`, or an adapter to that of a query builder. */
 export interface PublishClient {
-  /** Resolves to the rows, or to an object with them. */
+  /** Runs one statement with the parameters $1, $2, … Resolves to its rows, or to an object with them as `rows`. */
   query(text: string, values: unknown[]): PromiseLike<unknown>;
 }
 

@@ -25,6 +25,12 @@ export class Publisher {
     this.#held = new HeldChannels(database, this.#sender);
   }
 
+  /**
+   * Queues a message. Resolves to its message id once it is durable.
+   *
+   * @throws POSTBUS_LOCKED if another transaction holds the channel's lock for `queryTimeout` ms;
+   * POSTBUS_CONNECTION_LOST or another code of the database
+   */
   publish(publication: Publication): Promise<number> {
     return new Promise((resolve, reject) => {
       this.#waiting.push(new Entry(publication, resolve, reject));
