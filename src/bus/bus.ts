@@ -59,8 +59,9 @@ export interface Bus<Channels extends object = Record<string, unknown>> {
    * database answers; if one message is refused, the others are published all the same. Resolves to 0, which is no
    * message's id, while the bus is off.
    *
-   * @throws POSTBUS_DATA_TOO_LARGE if the data has more bytes than `maxDataSize`; POSTBUS_CONNECTION_LOST if the
-   * connection broke: the message may or may not have been published
+   * @throws POSTBUS_DATA_TOO_LARGE if the data has more bytes than `maxDataSize`; POSTBUS_LOCKED if another transaction
+   * holds the channel's lock for `queryTimeout` ms; POSTBUS_CONNECTION_LOST if the connection broke: the message may or
+   * may not have been published
    */
   publish<const Channel extends string>(
     channel: Channel,
@@ -72,6 +73,8 @@ export interface Bus<Channels extends object = Record<string, unknown>> {
    * Publishes messages in one transaction, all or none. Resolves to their message ids in the order given, each 0 while
    * the bus is off. They do not wait for messages of earlier calls of publish(). `siteId` counts for messages that name
    * none.
+   *
+   * @throws the errors of publish()
    */
   publishMany(messages: readonly ManyMessage[], options?: PublishManyOptions): Promise<number[]>;
 

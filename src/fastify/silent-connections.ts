@@ -3,11 +3,10 @@ import type { Socket } from 'node:net';
 import type { FastifyInstance } from 'fastify';
 
 const intervalMs = 200;
-/** Ms without a byte after which a connection that never sent one is closed: a first request may be on its way. */
+/** Ms that a connection gets on which nothing has come so far, because a first request may be on its way. */
 const maxSilence = intervalMs;
 /**
- * Ms without a byte after which a connection that sent half of a request is closed: the other half may come over a slow
- * line.
+ * Ms without a byte that a connection gets after half of a request, because the other half may come over a slow line.
  */
 const maxPause = 3_000;
 

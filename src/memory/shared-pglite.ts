@@ -12,7 +12,7 @@ const unlistened = 'the session of PGlite does not listen any more (UNLISTEN or 
  * after `set session authorization`.
  */
 const bootstrapUser = 'postgres';
-/** Thrown if the application has a transaction open, before the query does anything. */
+/** Thrown, before anything is done, if the application has a transaction open. */
 const busy = new Error('a transaction of the application is open');
 
 /** The buses that listen in the session of each PGlite: if the application ends that LISTEN, all of them are deaf. */

@@ -14,8 +14,8 @@ const maxReading = 20_000;
 /**
  * Limits the memory that the polls of a node take. A poll is admitted before its lookups, so that polls whose lookups
  * are running count, too. Polls that may wait count by number and by channels; a poll beyond either limit is answered
- * at once. Polls that are answered at once also take memory until the database has answered: if they have more channels
- * than half of `maxWaitingChannels` (at least 10,000), further ones are refused.
+ * at once. Polls that are answered at once also take memory, until the database has answered. Together they may have
+ * half as many channels as `maxWaitingChannels`, but at least 10,000; beyond that, they are refused.
  */
 export class PollBudget {
   #waiting = 0;
