@@ -186,7 +186,7 @@ export class PostgresBus<Channels extends object> implements Bus<Channels> {
       if (publishTrace.isOn) traceOff(publications);
       return publications.map(() => 0);
     }
-    for (const _publication of publications) this.#published.mark();
+    this.#published.mark(publications.length);
     const ids =
       client === undefined
         ? publishList(this.#database, publications)

@@ -73,9 +73,9 @@ export class Arguments {
 
   boolean(name: string): boolean | undefined {
     const text = this.text(name);
-    if (text === undefined || text === 'true' || text === 'false')
-      return text === undefined ? undefined : text === 'true';
-    throw new UsageError(`--${name} must be true or false, not ${text}`);
+    if (text === undefined) return undefined;
+    if (text !== 'true' && text !== 'false') throw new UsageError(`--${name} must be true or false, not ${text}`);
+    return text === 'true';
   }
 
   integer(name: string, least: number, most = maxInteger): number | undefined {

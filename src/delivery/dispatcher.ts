@@ -1,3 +1,4 @@
+import { channelKey } from '../foundation/checks.js';
 import { errors } from '../foundation/errors.js';
 import { type NoticeOutcome, noticeTrace, whereOf } from '../foundation/trace.js';
 import type { Notice } from '../messages/notice.js';
@@ -102,7 +103,7 @@ export class Dispatcher {
    */
   open(site: string, channel: string, position: number, sink: Sink): Cursor {
     if (this.#closed) throw new errors.CLOSED();
-    const key = feedKey(site, channel);
+    const key = channelKey(site, channel);
     let feed = this.#feeds.get(key);
     if (feed === undefined) {
       const source = new ChannelSource({
@@ -128,7 +129,7 @@ export class Dispatcher {
 
   /** Reads a page of a channel; sees everything acknowledged before the call. `after`: as `position` in open(). */
   read(site: string, channel: string, after: number): Promise<ReadResult> {
-    const feed = this.#feeds.get(feedKey(site, channel));
+    const feed = this.#feeds.get(channelKey(site, channel));
     return feed ? feed.source.read(after) : this.options.reader.read(site, channel, after);
   }
 
@@ -157,7 +158,7 @@ export class Dispatcher {
         }
       }
       this.#globalId = notice.globalId;
-      const outcome = this.#feeds.get(feedKey(notice.site, notice.channel))?.announce(notice.messageId, notice);
+      const outcome = this.#feeds.get(channelKey(notice.site, notice.channel))?.announce(notice.messageId, notice);
       const outcomeOfAll = this.#all?.announce(notice.globalId, notice);
       if (!isTraced) continue;
       traceNotice(notice, outcome ?? 'nobody');
@@ -257,11 +258,6 @@ export class Dispatcher {
       this.#idle.sweep(Date.now() - idleFeedMs);
     }, sweepMs).unref();
   }
-}
-
-// A tab can separate the two, because neither contains a control character.
-function feedKey(site: string, channel: string): string {
-  return `${site}\t${channel}`;
 }
 
 /** The source of the feed of all messages. It keeps no message in memory. */

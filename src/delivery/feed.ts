@@ -235,14 +235,12 @@ export class Feed {
 
   /**
    * Where a reader goes on whose id is beyond the last one: the id is of the former past, or of none. Resolves to the
-   * last id published before the former past ended, so that the reader misses nothing since; undefined if no past has
+   * last id published before the former past ended, so that the reader misses nothing since; null if no past has
    * ended in the last two minutes.
    */
-  async placeOfReturned(): Promise<number | undefined> {
+  async placeOfReturned(): Promise<number | null> {
     const seenAt = this.context.formerlySeenAt();
-    return seenAt === undefined
-      ? undefined
-      : ((await this.source.findPlace(undefined, undefined, seenAt)) ?? undefined);
+    return seenAt === undefined ? null : this.source.findPlace(undefined, undefined, seenAt);
   }
 
   async #readUntilLast(): Promise<void> {

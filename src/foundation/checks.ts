@@ -39,6 +39,14 @@ export function checkSite(siteId: unknown, argument = 'siteId'): string | undefi
   return siteId;
 }
 
+/**
+ * Identifies a channel within the bus. `site`: '' for none. A tab separates the two names, because neither can hold a
+ * control character.
+ */
+export function channelKey(site: string, channel: string): string {
+  return `${site}\t${channel}`;
+}
+
 /** Returns the site under which a channel's messages are kept; '' for none. */
 export function siteOf(siteId: string | undefined, channel: string): string {
   return isGlobal(channel) ? '' : (siteId ?? '');

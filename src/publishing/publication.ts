@@ -1,3 +1,5 @@
+import { channelKey } from '../foundation/checks.js';
+
 /** A message to publish, whose fields have been checked. */
 export interface Publication {
   channel: string;
@@ -31,11 +33,8 @@ export class Entry {
     this.json = toJson(publication);
   }
 
-  /**
-   * Identifies the channel within the bus. A tab separates the two names, because neither can hold a control character.
-   */
   get channelKey(): string {
-    return `${this.site}\t${this.channel}`;
+    return channelKey(this.site, this.channel);
   }
 }
 

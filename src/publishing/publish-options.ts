@@ -41,25 +41,21 @@ export interface PublishManyOptions extends SiteOptions {
   client?: PublishClient | undefined;
 }
 
-export const publishKeys = new KnownKeys<PublishOptions>('publish()', {
+const ofEachMessage = {
   userIds: true,
   groupIds: true,
   clientIds: true,
   siteId: true,
   maxBacklogSize: true,
   maxBacklogAge: true,
-  client: true,
-});
+} as const;
+
+export const publishKeys = new KnownKeys<PublishOptions>('publish()', { ...ofEachMessage, client: true });
 
 export const manyKeys = new KnownKeys<PublishManyOptions>('publishMany()', { siteId: true, client: true });
 
 export const messageKeys = new KnownKeys<ManyMessage>('a message of publishMany()', {
   channel: true,
   data: true,
-  userIds: true,
-  groupIds: true,
-  clientIds: true,
-  siteId: true,
-  maxBacklogSize: true,
-  maxBacklogAge: true,
+  ...ofEachMessage,
 });

@@ -2,6 +2,7 @@ import type pg from 'pg';
 import { codedError } from '../database/coded-error.js';
 import type { Database } from '../database/database.js';
 import { resultTypes } from '../database/result-types.js';
+import { channelKey } from '../foundation/checks.js';
 import { errors } from '../foundation/errors.js';
 import type { Publication } from './publication.js';
 
@@ -53,8 +54,9 @@ export async function publishListWithClient(
   database: Database,
   publications: readonly Publication[],
 ): Promise<number[]> {
-  const key = ({ site, channel }: Publication) => `${site}\t${channel}`;
-  const sorted = publications.map((publication, i) => ({ publication, i, key: key(publication) }));
+  const sorted = publications.map((publication, i) => {
+    return { publication, i, key: channelKey(publication.site, publication.channel) };
+  });
   sorted.sort((a, b) => (a.key < b.key ? -1 : a.key > b.key ? 1 : a.i - b.i));
   const ids: number[] = publications.map(() => 0);
   for (const { publication, i } of sorted) ids[i] = await publishWithClient(client, database, publication);

@@ -1,4 +1,5 @@
 import type { Database } from '../database/database.js';
+import { channelKey } from '../foundation/checks.js';
 import { readTrace } from '../foundation/trace.js';
 import { Batch } from '../messages/frame.js';
 import { StoredMessage, toTargets } from '../messages/message.js';
@@ -110,14 +111,14 @@ export class Reader {
    * Reads a page of a channel. `after`: an id; -1: nothing except the last id; -2: the last message; -3: the last two …
    */
   read(site: string, channel: string, after: number): Promise<ChannelResult> {
-    const result = this.#pages.ask(`${after}\t${site}\t${channel}`, { site, channel, after });
+    const result = this.#pages.ask(`${after}\t${channelKey(site, channel)}`, { site, channel, after });
     if (readTrace.isOn) traceRead('tables', site, channel, after, result);
     return result;
   }
 
   /** Asks for a channel's last id, which costs much less than reading the channel. */
   head(site: string, channel: string): Promise<Head> {
-    return this.#heads.ask(`${site}\t${channel}`, { site, channel });
+    return this.#heads.ask(channelKey(site, channel), { site, channel });
   }
 
   async readOne(site: string, channel: string, messageId: number): Promise<StoredMessage | undefined> {
