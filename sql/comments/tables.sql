@@ -1,5 +1,5 @@
--- What psql shows of each table (\d+). Applied by every migrate that finds the schema out of date, see comments.ts.
--- docs/tables.md has the same words.
+-- The comments that psql shows of each table (\d+). Every migrate that finds the schema out of date applies them, see
+-- comments.ts. docs/tables.md has the same words.
 
 comment on table settings is 'The bus-wide settings and secrets. One row; see configure().';
 comment on column settings.singleton is 'True. The key, so that there is no second row.';

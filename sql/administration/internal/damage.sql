@@ -1,6 +1,7 @@
--- What a restore in parts, or somebody, has left of the tables in such a state that messages would be lost, or not be
--- taken, as sentences; none: all is well. migrate mends it, see mend_schema(). Cheap, so that a node may ask now and
--- then. A query that names a table that is not there fails when it is planned: hence "execute".
+-- Returns a sentence for each fault of the tables that would lose or refuse messages, as a restore in parts leaves
+-- them; an empty array if all is well. migrate mends such faults, see mend_schema(). The function is cheap, because
+-- nodes call it now and then. It uses "execute", because a query that names a missing table fails already when it is
+-- planned.
 create or replace function schema_damage() returns text[]
 language plpgsql stable security definer set search_path from current
 as $$

@@ -77,8 +77,8 @@ begin
 end
 $$;
 
--- What is wrong with the first of the columns that are named. Targets are ids, or arrays of them: of what is neither,
--- none would ever be the id of a user. Triggers do not see virtual columns.
+-- Returns the fault of the first named column that has one. A column of targets must hold ids or arrays of ids, because
+-- a value of another type would never equal the id of a user. Triggers do not see virtual columns.
 create or replace function column_fault(
   "table" regclass, channel text, columns text[], except_columns text[], when_changed text[], user_ids text,
   group_ids text, site_id text

@@ -73,8 +73,8 @@ return case
   else format('to_jsonb(%s.*) - %L::text[]', r, array_remove(except_columns || number, null))
 end;
 
--- What to take of a transition table: all; but Postgres fails where that names a virtual column, of which it holds
--- nothing.
+-- Returns the columns to select from a transition table: "t.*", or, if the table has virtual columns, all others by
+-- name, because a transition table holds no virtual columns and Postgres fails if a query names one.
 create or replace function change_columns("table" regclass) returns text
 language sql stable parallel safe
 return (

@@ -122,8 +122,8 @@ begin
 end
 $$;
 
--- What a trigger function calls if it names no size below the bus-wide one. If the bus-wide one was raised since, that
--- counts.
+-- Publishes for trigger functions that name no size below the bus-wide one. If the bus-wide size was raised after the
+-- function was made, the bus-wide size counts.
 create or replace function publish_rows(items publication[], via text, on_error text, "trigger" text) returns void
 language plpgsql security definer set search_path from current
 as $$
@@ -132,8 +132,8 @@ begin
 end
 $$;
 
--- What the others call. EXECUTE on this is the right to name sizes below the bus-wide one, here and everywhere: see
--- check_reach().
+-- Publishes for trigger functions that name a size below the bus-wide one. EXECUTE on this function is the right to
+-- name such sizes, in every function of the bus: see check_reach().
 create or replace function shrink_backlogs(items publication[], via text, on_error text, "trigger" text) returns void
 language plpgsql security definer set search_path from current
 as $$

@@ -1,7 +1,7 @@
--- What a dump does not carry: the server, its timeline, the database, the table, and the transaction that wrote the row
--- of incarnation. Neither vacuum full nor a freeze changes them. A restore changes at least one, and so does a standby
--- that takes over, or pg_upgrade: the past may be the same all the same, so another home is a reason to look, never the
--- proof.
+-- Returns what a dump does not carry: the server, its timeline, the database, the table, and the transaction that wrote
+-- the row of incarnation. Neither vacuum full nor a freeze changes them. A restore changes at least one of them; so do
+-- a standby that takes over and pg_upgrade, after which the past is still the same. Another home is therefore a reason
+-- to look, and no proof of another past.
 create or replace function incarnation_home() returns text
 language plpgsql stable parallel safe
 as $$
@@ -23,8 +23,9 @@ begin
 end
 $$;
 
--- Whether the message with this global id is still the one that a node has seen. Null: nothing tells, because the
--- message has left its channel's backlog, or because its expiry was worked out by settings of another version.
+-- Returns whether the message with this global id is still the one that a node has seen. Null if that is unknown,
+-- because the message has left its channel's backlog, or because its expiry was computed by settings of another
+-- version.
 create or replace function is_known(
   global_id bigint, site text, channel text, message_id bigint, version bigint, expires bigint
 ) returns boolean

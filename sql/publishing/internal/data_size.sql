@@ -85,8 +85,8 @@ return case when has_plain_text(data, user_ids, group_ids, client_ids) then data
   when ids_bytes(user_ids) + ids_bytes(group_ids) + ids_bytes(client_ids) <= read_ceiling() then
     (text_within(data, read_ceiling())).as_text end;
 
--- Whether data may be larger than its size tells at a glance. What is smaller is measured where its text is made
--- anyway, in announce() and publish_list(); the rest before anything is locked.
+-- Returns whether the text of the data may be much larger than the data itself. Such data is measured before anything
+-- is locked. All other data is measured in announce() and publish_list(), which make its text anyway.
 create or replace function is_bulky(data jsonb) returns boolean
   language sql stable parallel safe -- as pg_column_size is
 return (pg_column_size(data) >= 8000 or pg_column_compression(data) is not null) is true;

@@ -85,8 +85,8 @@ exception when lock_not_available then
 end
 $$;
 
--- Whether this transaction has published to one of these channels, and announce() has yet to give that message its
--- global id. A channel whose row is of an older transaction needs no look at its messages.
+-- Returns whether this transaction has published to one of these channels a message to which announce() has not yet
+-- given its global id. If the row of a channel was written by an older transaction, its messages are not looked at.
 create or replace function has_unannounced(items publication[]) returns boolean
 language plpgsql stable set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set jit = off
 as $$
